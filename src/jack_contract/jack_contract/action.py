@@ -1,0 +1,33 @@
+"""What a policy's action means: offsets of the joint targets from the default pose."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from jack_contract.arrays import Array, require_last
+from jack_contract.errors import ContractError
+from jack_contract.robot import RobotSpec
+
+
+@dataclass(frozen=True)
+class ActionSpec:
+    """Joint targets = default pose + scale * action, within the joints' position limits."""
+
+    #: radians of target per unit of action, one for each joint [rad]
+    scale: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        if not self.scale or not all(np.isfinite(s) and s > 0 for s in self.scale):
+            raise ContractError(f"Action scales must be finite and positive, given: {self.scale}.")
+
+    def targets(self, robot: RobotSpec, action: Array) -> Array:
+        """Joint targets [rad] for actions, (..., n) -> (..., n), clipped to the position limits."""
+        require_last("Action", action, len(self.scale))
+        return np.clip(robot.default_position + np.asarray(self.scale) * action, robot.lower, robot.upper)
+
+    def action(self, robot: RobotSpec, targets: Array) -> Array:
+        """The action that asks for these joint targets [rad], (..., n) -> (..., n)."""
+        require_last("Targets", targets, len(self.scale))
+        return (targets - robot.default_position) / np.asarray(self.scale)

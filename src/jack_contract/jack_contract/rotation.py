@@ -1,0 +1,41 @@
+"""The two quaternion orders, and gravity as the robot feels it.
+
+ROS (REP-103 messages) writes quaternions x y z w, MuJoCo w x y z. Jack's arrays are x y z w everywhere; this is
+the only place where one becomes the other.
+"""
+
+import numpy as np
+
+from jack_contract.arrays import Array
+
+
+def wxyz_to_xyzw(quaternion: Array) -> Array:
+    """Reorder MuJoCo quaternions for ROS, (..., 4) -> (..., 4)."""
+    return np.roll(quaternion, -1, axis=-1)
+
+
+def xyzw_to_wxyz(quaternion: Array) -> Array:
+    """Reorder ROS quaternions for MuJoCo, (..., 4) -> (..., 4)."""
+    return np.roll(quaternion, 1, axis=-1)
+
+
+def projected_gravity(orientation: Array) -> Array:
+    """Unit vector of gravity in the body frame; upright is (0, 0, -1).
+
+    It is minus the third row of the rotation matrix of q = (x, y, z, w):
+    R^T (0, 0, -1) = -(2(xz - wy), 2(yz + wx), 1 - 2(x^2 + y^2)).
+
+    Args:
+        orientation: body in world, unit quaternions x y z w, (..., 4).
+
+    Returns:
+        (..., 3), dimensionless, body frame.
+    """
+    x, y, z, w = np.moveaxis(np.asarray(orientation), -1, 0)
+    return np.stack((2 * (w * y - x * z), -2 * (y * z + w * x), 2 * (x * x + y * y) - 1), axis=-1)
+
+
+def yaw(orientation: Array) -> Array:
+    """Heading [rad] about the world's z axis of unit quaternions x y z w, (..., 4) -> (...,)."""
+    x, y, z, w = np.moveaxis(np.asarray(orientation), -1, 0)
+    return np.arctan2(2 * (w * z + x * y), 1 - 2 * (y * y + z * z))
