@@ -42,9 +42,7 @@ class Term:
         if self.name not in ENCODERS:
             raise UnknownNameError("observation term", self.name, ENCODERS)
         if self.size < 1 or not np.isfinite(self.scale) or self.scale == 0:
-            raise ContractError(
-                f"Term '{self.name}' needs a size of at least 1 and a finite scale other than 0."
-            )
+            raise ContractError(f"Term '{self.name}' needs a size of at least 1 and a finite scale other than 0.")
 
 
 @dataclass(frozen=True)
@@ -59,9 +57,7 @@ class ObservationSpec:
 
     def __post_init__(self) -> None:
         if not self.terms or not 1 <= self.history <= 100 or not self.clip > 0:
-            raise ContractError(
-                f"An observation needs terms, a history of 1 to 100 and a clip > 0, given: {self}."
-            )
+            raise ContractError(f"An observation needs terms, a history of 1 to 100 and a clip > 0, given: {self}.")
 
     @property
     def frame_size(self) -> int:

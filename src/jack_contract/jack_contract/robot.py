@@ -157,9 +157,7 @@ def _other_side(name: str) -> str:
 def robot_names() -> list[str]:
     """The robots that ship with Jack."""
     folder = resources.files("jack_contract") / "robots"
-    return sorted(
-        entry.name.removesuffix(".json") for entry in folder.iterdir() if entry.name.endswith(".json")
-    )
+    return sorted(entry.name.removesuffix(".json") for entry in folder.iterdir() if entry.name.endswith(".json"))
 
 
 def load_robot(name: str = "jack") -> RobotSpec:
