@@ -1,0 +1,123 @@
+"""The one network: every modality in, an action and a value out. What is absent is not computed."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from jack_brain.network.heads import GaussianHead, ValueHead
+from jack_brain.network.normaliser import RunningNormaliser
+from jack_brain.network.presets import PRESETS, BrainSize
+from jack_brain.network.tokens import CommandTokens, ImageTokens, InstructionTokens, ProprioceptionTokens
+from jack_brain.network.trunk import Memory, Trunk
+from jack_contract.contract import Contract
+from jack_contract.errors import JackError
+from jack_contract.observation import COMMAND_SIZE
+
+
+@dataclass
+class Inputs:
+    """What one tick of a batch of robots sees. None is absent."""
+
+    #: observation history in raw units, oldest first, (B, H, D) float32
+    proprioception: Tensor
+    #: vx, vy [m/s], yaw rate [rad/s], (B, 3) float32
+    command: Tensor | None = None
+    #: token ids, (B, L) int64
+    instruction: Tensor | None = None
+    #: RGB, (B, 3, h, w), uint8 or float32 in 0..1
+    image: Tensor | None = None
+
+
+@dataclass
+class Output:
+    """What the brain says."""
+
+    #: mean of the action distribution, (B, n)
+    mean: Tensor
+    #: expected return in units of `Brain.value_normaliser` (its `restore` gives the return itself), (B, 1)
+    value: Tensor | None
+
+
+class Brain(nn.Module):
+    """Jack's brain.
+
+    Attributes:
+        normaliser: of observation frames, (D,), shared by all H frames of the history.
+        value_normaliser: of returns, (1,).
+    """
+
+    def __init__(self, contract: Contract, size: BrainSize = PRESETS["nano"], std: float = 1.0) -> None:
+        """A brain for a contract.
+
+        Args:
+            contract: says how many numbers each modality and the action have.
+            size: of the transformer.
+            std: the action distribution's standard deviation at the start, in units of action.
+        """
+        super().__init__()
+        self.contract, self.size = contract, size
+        observation, camera, words = contract.observation, contract.camera, contract.instruction
+        self.normaliser = RunningNormaliser(observation.frame_size)
+        self.value_normaliser = RunningNormaliser(1)
+        self.proprioception = ProprioceptionTokens(observation.history, observation.frame_size, size.width)
+        self.command = CommandTokens(COMMAND_SIZE, size.width)
+        self.instruction = InstructionTokens(words.vocabulary, words.length, size.width)
+        self.image = ImageTokens(camera.height, camera.width, size.width)
+        self.trunk = Trunk(size)
+        self.action_head = GaussianHead(size.width, contract.robot.count, std)
+        self.value_head = ValueHead(size.width)
+        _initialise(self)
+
+    @property
+    def log_std(self) -> Tensor:
+        """Logarithm of the action distribution's standard deviation, (n,)."""
+        return self.action_head.log_std
+
+    def prefix(self, instruction: Tensor | None = None, image: Tensor | None = None) -> Memory | None:
+        """What language and vision leave for later ticks to read; None if both are absent."""
+        blocks = [self.instruction(instruction)] if instruction is not None else []
+        blocks += [self.image(image)] if image is not None else []
+        return self.trunk.absorb(torch.cat(blocks, dim=1)) if blocks else None
+
+    def state(self, proprioception: Tensor, command: Tensor | None, past: Memory | None) -> Memory:
+        """The memory with the block of body and command in it."""
+        tokens = self.proprioception(self.normaliser(proprioception))
+        if command is not None:
+            tokens = torch.cat((tokens, self.command(command)), dim=1)
+        return self.trunk.absorb(tokens, past)
+
+    def forward(self, inputs: Inputs, *, value: bool = True, past: Memory | None = None) -> Output:
+        """One tick.
+
+        Args:
+            inputs: of a batch of B robots.
+            value: whether to read out the value; the mean is the same, bit for bit, either way.
+            past: what `prefix` gave for the current sentence and picture; then `inputs` carries neither.
+
+        Returns:
+            The mean action, and the value if it was asked for.
+        """
+        if past is None:
+            past = self.prefix(inputs.instruction, inputs.image)
+        elif inputs.instruction is not None or inputs.image is not None:
+            raise JackError("Give the brain a computed prefix or a sentence and picture, not both.")
+        memory = self.state(inputs.proprioception, inputs.command, past)
+        return Output(self._read(self.action_head, memory), self._read(self.value_head, memory) if value else None)
+
+    def _read(self, head: GaussianHead | ValueHead, memory: Memory) -> Tensor:
+        answer, _ = self.trunk.extend(head.token, memory)
+        return head(answer)
+
+
+def _initialise(brain: Brain) -> None:
+    """Orthogonal weights; what is added to the residual stream starts small, so that depth does not amplify."""
+    residual = 1.0 / math.sqrt(2 * brain.size.layers)
+    for name, module in brain.named_modules():
+        if isinstance(module, nn.Linear) and "head" not in name:
+            small = name.endswith(("attention_out", "down"))
+            nn.init.orthogonal_(module.weight, residual if small else 1.0)
+            nn.init.zeros_(module.bias)
