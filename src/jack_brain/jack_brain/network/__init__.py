@@ -1,7 +1,7 @@
 """The network, in torch: for training and export only, never imported on the robot.
 
-What it costs, per environment step, on two shared cores (torch 2.13, float32, best of 15): `nano`, a rollout forward
-of 256 environments, and two epochs of forward and backward in batches of 4,096.
+What it costs, per environment step, on two shared cores (torch 2.13, float32, best of 15): `nano`, a rollout
+forward of 256 environments, and two epochs of forward and backward in batches of 4,096.
 
 | context tokens | forward | forward + backward | rollout + 2 epochs |
 |---|---|---|---|

@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from jack_contract.errors import ShapeError
+
 #: Added to every standard deviation, so that a feature that never moved yet does not explode when it does.
 EPSILON = 1e-2
 
@@ -33,7 +35,9 @@ class RunningNormaliser(nn.Module):
         self.register_buffer("count", torch.zeros((), dtype=torch.float64))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Normalise (..., D) -> (..., D)."""
+        """Normalise (..., D) -> (..., D); a ShapeError says where D differs."""
+        if x.shape[-1] != self.mean.shape[0]:
+            raise ShapeError("Input of the normaliser", tuple(x.shape), f"(..., {self.mean.shape[0]})")
         scale = 1.0 / (self.var.sqrt() + EPSILON)
         return torch.addcmul(-self.mean * scale, x, scale).clamp(-self.clip, self.clip)
 

@@ -1,0 +1,161 @@
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from jack_brain.network.brain import Brain, Inputs
+from jack_contract.errors import JackError, ShapeError
+
+ABSENT = [
+    {"instruction": None, "image": None},
+    {"instruction": None, "image": None, "command": None},
+    {"image": None},
+    {"instruction": None},
+    {},
+]
+
+
+def absent_id(absent):
+    return "+".join(absent) or "nothing"
+
+
+@pytest.fixture(params=ABSENT, ids=absent_id)
+def some(request, inputs: Inputs) -> Inputs:
+    return replace(inputs, **request.param)
+
+
+@pytest.mark.parametrize("batch", [1, 2, 5, 33, 256])
+@pytest.mark.parametrize("absent", ABSENT, ids=absent_id)
+def test_without_the_value_readout_actions_are_bit_identical(brain, contract, make_inputs, absent, batch):
+    inputs = replace(make_inputs(contract, batch), **absent)
+    with torch.no_grad():
+        both, alone = brain(inputs), brain(inputs, value=False)
+    assert alone.value is None
+    assert both.value.shape == (batch, 1)
+    assert torch.equal(both.mean, alone.mean)
+
+
+def test_actions_do_not_depend_on_the_value_readout_nor_values_on_the_action_readout(brain, some):
+    before = brain(some)
+    with torch.no_grad():
+        brain.value_head.token.add_(1.0)
+    assert torch.equal(brain(some).mean, before.mean)
+    assert not torch.equal(brain(some).value, before.value)
+    before = brain(some)
+    with torch.no_grad():
+        brain.action_head.token.add_(1.0)
+    assert torch.equal(brain(some).value, before.value)
+    assert not torch.equal(brain(some).mean, before.mean)
+
+
+def test_the_value_loss_gives_the_action_readout_no_gradient(brain, some):
+    brain(some).value.sum().backward()
+    assert all(p.grad is None for p in brain.action_head.parameters())
+    assert brain.value_head.token.grad.abs().sum() > 0
+
+
+@pytest.mark.parametrize("modality", ["proprioception", "command", "instruction", "image"])
+def test_every_modality_that_is_present_moves_action_and_value(brain, inputs, modality):
+    before = brain(inputs)
+    value = getattr(inputs, modality)
+    other = (value + 1) % 100 if value.dtype == torch.int64 else value * 0.5 + 0.1
+    after = brain(replace(inputs, **{modality: other}))
+    assert not torch.allclose(before.mean, after.mean, atol=1e-4)
+    assert not torch.allclose(before.value, after.value, atol=1e-4)
+
+
+class Nothing(nn.Module):
+    """An encoder that a brain never had."""
+
+    def forward(self, *_):
+        raise AssertionError("An absent modality was computed.")
+
+
+def flops(brain: Brain, inputs: Inputs, **options) -> int:
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        brain(inputs, **options)
+    return counter.get_total_flops()
+
+
+@pytest.mark.parametrize("absent", ABSENT[:-1], ids=absent_id)
+def test_an_absent_modality_costs_nothing(brain, inputs, absent):
+    some = replace(inputs, **absent)
+    whole, expected = flops(brain, inputs), flops(brain, some)
+    for name in absent:
+        setattr(brain, name, Nothing())
+    assert flops(brain, some) == expected < whole
+
+
+def test_a_dropped_value_readout_costs_nothing(brain, some):
+    without = flops(brain, some, value=False)
+    assert without < flops(brain, some)
+    brain.value_head = Nothing()
+    assert flops(brain, some, value=False) == without
+
+
+def test_walking_costs_what_two_tokens_cost(brain, contract, inputs):
+    """Multiplications counted by hand: what no readout needs is not there."""
+    walking = replace(inputs, instruction=None, image=None)
+    w, ff, batch = brain.size.width, brain.size.feedforward, 5
+    observation = contract.observation
+    layer = 3 * w * w + w * w + 2 * w * ff  # query, key, value; attention out; feed-forward
+    encoders = observation.history * observation.frame_size * w + 3 * w
+    context = 2 * layer + 2 * 2 * w * w  # two tokens through the first layer, their keys and values in the second
+    first = 3 * w * w / batch + w * w + 2 * w * ff  # a readout's token is the same for the whole batch
+    readouts = 2 * (first + layer) + w * contract.robot.count + w
+    assert flops(brain, walking) == 2 * batch * (encoders + context + readouts)
+
+
+def test_a_cached_prefix_gives_the_same_bits_as_a_computed_one(brain, inputs):
+    past = brain.prefix(inputs.instruction, inputs.image)
+    cached = brain(Inputs(inputs.proprioception, inputs.command), past=past)
+    computed = brain(inputs)
+    assert torch.equal(cached.mean, computed.mean)
+    assert torch.equal(cached.value, computed.value)
+
+
+def test_one_sentence_serves_a_batch_of_robots(brain, inputs):
+    sentence = inputs.instruction[:1]
+    past = brain.prefix(sentence)
+    shared = brain(Inputs(inputs.proprioception, inputs.command), past=past)
+    repeated = brain(Inputs(inputs.proprioception, inputs.command, sentence.expand(5, -1)))
+    torch.testing.assert_close(shared.mean, repeated.mean, rtol=1e-5, atol=1e-5)
+
+
+def test_a_prefix_and_a_sentence_together_are_refused(brain, inputs):
+    past = brain.prefix(inputs.instruction)
+    with pytest.raises(JackError, match="not both"):
+        brain(inputs, past=past)
+
+
+def test_robots_of_a_batch_do_not_see_each_other(brain, inputs):
+    changed = replace(inputs, proprioception=inputs.proprioception.clone())
+    changed.proprioception[0] += 1.0
+    before, after = brain(inputs).mean, brain(changed).mean
+    assert not torch.equal(before[0], after[0])
+    assert torch.equal(before[1:], after[1:])
+
+
+def test_wrong_shapes_are_named(brain, inputs):
+    with pytest.raises(ShapeError, match=r"Input of the normaliser has shape \(5, 3, 62\); expected \(..., 63\)"):
+        brain(replace(inputs, proprioception=inputs.proprioception[:, :, 1:]))
+    with pytest.raises(ShapeError, match="Proprioception"):
+        brain(replace(inputs, proprioception=inputs.proprioception[:, 1:]))
+    with pytest.raises(ShapeError, match="Image"):
+        brain(replace(inputs, image=inputs.image[..., 1:]))
+    with pytest.raises(ShapeError, match="Instruction"):
+        brain(replace(inputs, instruction=inputs.instruction.repeat(1, 2)))
+
+
+def test_bytes_and_fractions_are_the_same_picture(brain, inputs):
+    picture = torch.randint(0, 256, inputs.image.shape, dtype=torch.uint8)
+    as_bytes, as_float = (brain(replace(inputs, image=i)).mean for i in (picture, picture / 255.0))
+    torch.testing.assert_close(as_bytes, as_float)
+
+
+def test_a_new_brain_acts_near_the_default_pose_with_the_given_spread(contract, inputs):
+    brain = Brain(contract, std=0.7)
+    assert brain(inputs).mean.abs().max() < 0.2
+    torch.testing.assert_close(brain.log_std.exp(), torch.full((contract.robot.count,), 0.7))
