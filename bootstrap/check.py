@@ -1,0 +1,91 @@
+"""`./jack test`: the same checks that hooks and CI run, all of them even when one fails.
+
+    ./jack test                     formatting, lint, types, every test but the soaks
+    ./jack test --soak              the soaks too
+    ./jack test src/jack_brain -x   only what pytest is told to run
+
+The last line counts everything: "N passed, N failed, N skipped", the three checks included.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+import time
+import xml.etree.ElementTree as ElementTree
+from collections import Counter
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+CHECKS = {
+    "formatting": ["ruff", "format", "--check"],
+    "lint": ["ruff", "check"],
+    "types": ["pyright"],
+}
+#: No single test may take longer [s].
+TEST_TIMEOUT = 300
+
+
+def run_check(name: str, command: list[str]) -> bool:
+    """Run one check, print its output if it fails; returns whether it passed."""
+    began = time.monotonic()
+    done = subprocess.run(
+        [sys.executable, "-m", *command], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    if done.returncode != 0:
+        print(done.stdout)
+    print(f"{name}: {'ok' if done.returncode == 0 else 'FAILED'} ({time.monotonic() - began:.0f} s)", flush=True)
+    return done.returncode == 0
+
+
+def count(report: Path) -> Counter[str]:
+    """Count pytest's results from the JUnit report that it wrote (our own file, so no hostile XML)."""
+    suites = ElementTree.parse(report).getroot().iter("testsuite")  # noqa: S314
+    total: Counter[str] = Counter()
+    for suite in suites:
+        failed = int(suite.get("failures", 0)) + int(suite.get("errors", 0))
+        skipped = int(suite.get("skipped", 0))
+        total += Counter(passed=int(suite.get("tests", 0)) - failed - skipped, failed=failed, skipped=skipped)
+    return total
+
+
+def run_tests(arguments: list[str], soak: bool) -> tuple[int, Counter[str]]:
+    """Run pytest; returns its exit code and its counts, a run that broke off counting as one failure."""
+    report = ROOT / ".jack" / "tests.xml"
+    report.unlink(missing_ok=True)
+    chosen = [] if soak else ["-m", "not soak"]
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        f"--timeout={TEST_TIMEOUT}",
+        f"--junit-xml={report}",
+        *chosen,
+        *arguments,
+    ]
+    # A relative path among the arguments is meant from where the person stands.
+    code = subprocess.run(command, cwd=None if arguments else ROOT).returncode
+    counts = count(report) if report.exists() else Counter()
+    if code != 0 and not counts["failed"]:
+        counts["failed"] += 1
+    return code, counts
+
+
+def main() -> int:
+    """Run what was asked for; returns 0 where nothing failed."""
+    parser = argparse.ArgumentParser(prog="./jack test", description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("--soak", action="store_true", help="run the long tests too (also JACK_SOAK=1)")
+    options, arguments = parser.parse_known_args()
+    os.environ["JACK_SOAK"] = "1" if options.soak else os.environ.get("JACK_SOAK", "0")
+    checks = {} if arguments else CHECKS
+    results = [run_check(name, command) for name, command in checks.items()]
+    code, counts = run_tests(arguments, os.environ["JACK_SOAK"] == "1")
+    counts += Counter(passed=results.count(True), failed=results.count(False))
+    print(f"{counts['passed']} passed, {counts['failed']} failed, {counts['skipped']} skipped")
+    return 0 if code == 0 and all(results) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
