@@ -128,6 +128,12 @@ class History:
             self._fresh[...] = False
         return frames
 
+    def fill(self, which: Array, frame: Float32) -> Float32:
+        """Begin anew with one frame (k, D) for the robots of an index array (k,); returns all histories."""
+        self._frames[which] = frame[:, None, :]
+        self._fresh[which] = False
+        return self._frames
+
 
 def default_observation(robot: RobotSpec) -> ObservationSpec:
     """Jack's proprioception: what an IMU and joint encoders give, and what was last done."""

@@ -47,6 +47,10 @@ class RobotState:
             linear_acceleration=np.broadcast_to([0.0, 0.0, 9.81], (*shape, 3)).copy(),
         )
 
+    def rows(self, ids: Array) -> RobotState:
+        """The readings of some robots of a batch, (k, ...)."""
+        return RobotState(**{name: value[ids] for name, value in vars(self).items()})
+
     def is_finite(self) -> bool:
         """Whether every reading of every robot is a finite number."""
         return all(bool(np.isfinite(value).all()) for value in vars(self).values())

@@ -1,0 +1,122 @@
+"""Many simulated Jacks in one process: the same physics as the live world, stepped by MuJoCo's own thread pool."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import mujoco
+import numpy as np
+from mujoco.batch import Batch
+
+from jack_contract.arrays import Array, Float64
+from jack_contract.errors import JackError
+from jack_contract.robot import RobotSpec
+from jack_contract.rotation import wxyz_to_xyzw, yaw
+from jack_contract.state import RobotState
+
+FEET = ("left_foot", "right_foot")
+_IMU = "imu"
+_ROOT_POSITIONS = 7
+_ROOT_VELOCITIES = 6
+
+
+@dataclass
+class Truth:
+    """What only a simulator knows; rewards and terminations may read it, policies never do."""
+
+    #: pelvis in world, (N, 3) [m]
+    position: Array
+    #: velocity of the pelvis in its heading frame (x forward, z up), (N, 3) [m/s]
+    velocity: Array
+    #: sole centres in world at the start of the last substep, (N, 2, 3) [m]
+    feet: Array
+    #: motor torques, (N, n) [N m]
+    torque: Array
+
+
+class BatchWorld:
+    """N copies of one model, advanced one control period at a time.
+
+    Sensors are read from positions and velocities as they are after the step; foot positions, torques and
+    accelerations are those of the last substep's start, as MuJoCo leaves them, which spares a second pass.
+    """
+
+    def __init__(self, model: mujoco.MjModel, robot: RobotSpec, count: int, threads: int = 0) -> None:
+        """Make `count` copies on `threads` threads (0: all cores)."""
+        _require_layout(model, robot)
+        self.robot = robot
+        self.count = count
+        self.substeps = round(robot.control_period / model.opt.timestep)
+        self.batch = Batch(model, count, threads)
+        self._qpos: Float64 = self.batch.bind("qpos")
+        self._qvel: Float64 = self.batch.bind("qvel")
+        self._ctrl: Float64 = self.batch.bind("ctrl")
+        self._time: Float64 = self.batch.bind("time")
+        self._sites: Float64 = self.batch.bind("site_xpos")
+        self._torque: Float64 = self.batch.bind("actuator_force")
+        self._sensors: Float64 = self.batch.bind("sensordata")
+        self._feet = [model.site(name).id for name in FEET]
+        self._acceleration = model.sensor("imu_linear_acceleration").adr[0]
+        self._home = model.key("home").qpos.copy()
+        self.reset()
+
+    def reset(self, ids: Array | None = None, qpos: Float64 | None = None, qvel: Float64 | None = None) -> None:
+        """Put robots back to the home pose, or to given positions (k, nq) and velocities (k, nv)."""
+        self.batch.reset(ids, stage=mujoco.mjtStage.mjSTAGE_NONE.value)
+        rows = slice(None) if ids is None else ids
+        self._qpos[rows] = self._home if qpos is None else qpos
+        self._qvel[rows] = 0.0 if qvel is None else qvel
+        self._ctrl[rows] = self._qpos[rows, _ROOT_POSITIONS:]
+        self.batch.forward(ids, stage=mujoco.mjtStage.mjSTAGE_VEL.value)
+
+    @property
+    def home(self) -> Float64:
+        """Generalised position of the home keyframe, (nq,)."""
+        return self._home
+
+    def step(self, targets: Array) -> None:
+        """Advance every robot by one control period under joint targets (N, n) [rad]."""
+        self._ctrl[:] = targets
+        self.batch.step(nstep=self.substeps)
+
+    def push(self, ids: Array, velocity: Array) -> None:
+        """Add a horizontal velocity (k, 2) [m/s, world] to the pelvis of the robots `ids`."""
+        self._qvel[ids, :2] += velocity
+
+    def state(self) -> RobotState:
+        """Sensor readings of all robots, float64, (N, ...); views where MuJoCo's order is ours."""
+        adr = self._acceleration
+        return RobotState(
+            time=self._time,
+            joint_position=self._qpos[:, _ROOT_POSITIONS:],
+            joint_velocity=self._qvel[:, _ROOT_VELOCITIES:],
+            joint_effort=self._torque,
+            orientation=wxyz_to_xyzw(self._qpos[:, 3:7]),
+            angular_velocity=self._qvel[:, 3:6],
+            linear_acceleration=self._sensors[:, adr : adr + 3],
+        )
+
+    def truth(self) -> Truth:
+        """Ground truth of all robots."""
+        heading = yaw(wxyz_to_xyzw(self._qpos[:, 3:7]))
+        c, s = np.cos(heading), np.sin(heading)
+        vx, vy, vz = self._qvel[:, 0], self._qvel[:, 1], self._qvel[:, 2]
+        velocity = np.stack((c * vx + s * vy, c * vy - s * vx, vz), axis=-1)
+        return Truth(self._qpos[:, :3], velocity, self._sites[:, self._feet], self._torque)
+
+
+def _require_layout(model: mujoco.MjModel, robot: RobotSpec) -> None:
+    """Check once what `state` relies on: a free root first, then the robot's joints, driven in order."""
+    joints = tuple(model.joint(i).name for i in range(model.njnt))
+    driven = tuple(model.joint(model.actuator_trnid[i, 0]).name for i in range(model.nu))
+    if joints[1:] != robot.joint_names or driven != robot.joint_names:
+        raise JackError(
+            f"The model's joints {joints[1:]} and actuators {driven} are not those of '{robot.name}': "
+            f"{robot.joint_names}. Regenerate the robot's description with python -m jack_sim.generate."
+        )
+    site = model.site(_IMU)
+    if site.bodyid[0] != 1 or not np.allclose(site.quat, (1, 0, 0, 0)):
+        raise JackError("The IMU must sit on the root body, turned as the body is.")
+    ratio = robot.control_period / model.opt.timestep
+    if abs(ratio - round(ratio)) > 1e-9:
+        raise JackError(f"A control period of {robot.control_period} s is no multiple of {model.opt.timestep} s.")

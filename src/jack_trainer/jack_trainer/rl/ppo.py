@@ -1,0 +1,243 @@
+"""Proximal policy optimisation (Schulman et al. 2017, arXiv 1707.06347), to be read from top to bottom.
+
+    L(theta) = E[min(r A, clip(r, 1 - eps, 1 + eps) A)] - c_v (V - R)^2 + c_e H,   r = pi(a|s) / pi_old(a|s)
+
+The step size follows the divergence between the policy before and after (rsl_rl's adaptive rule): too far,
+slower; not far enough, faster. On a body with two equal sides half of every batch is learnt from its mirror image
+(arXiv 2403.04359).
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from jack_brain.network.brain import Brain, Inputs
+from jack_contract.mirror import Mirror
+from jack_trainer.rl.rollout import Rollout, Samples
+from jack_trainer.tasks.environment import Environment, Observation, Transition
+
+
+@dataclass(frozen=True)
+class PPOConfig:
+    """How PPO learns."""
+
+    #: control periods of experience between two updates
+    rollout: int = 24
+    #: passes over the experience of one update
+    epochs: int = 2
+    #: parts that a pass is cut into
+    minibatches: int = 4
+    #: discount
+    gamma: float = 0.98
+    #: trade between bias (0) and variance (1) of the advantages
+    lam: float = 0.95
+    #: how far the probability ratio may move in one update
+    clip: float = 0.2
+    #: weight of the entropy bonus
+    entropy: float = 0.002
+    #: weight of the value loss
+    value: float = 1.0
+    #: step size at the start
+    rate: float = 1e-3
+    #: the step size is kept within these
+    rate_bounds: tuple[float, float] = (1e-4, 3e-3)
+    #: divergence (KL) between two policies that the step size aims at
+    divergence: float = 0.01
+    #: gradients longer than this are shortened to it
+    gradient_norm: float = 1.0
+    #: learn half of every batch from its mirror image
+    mirror: bool = True
+
+
+@dataclass
+class UpdateStats:
+    """Means over one update, for the log."""
+
+    policy_loss: float = 0.0
+    value_loss: float = 0.0
+    entropy: float = 0.0
+    divergence: float = 0.0
+    clipped: float = 0.0
+    gradient_norm: float = 0.0
+    explained_variance: float = 0.0
+    rate: float = 0.0
+    noise: float = 0.0
+
+
+class PPO:
+    """A learner: one brain, one set of environments, one optimiser."""
+
+    def __init__(
+        self, brain: Brain, environment: Environment, config: PPOConfig, mirror: Mirror, seed: int
+    ) -> None:
+        """Start all episodes; `seed` decides the exploration noise and the order of the samples."""
+        self.brain, self.environment, self.config = brain, environment, config
+        self.random = torch.Generator().manual_seed(seed)
+        self.optimiser = torch.optim.Adam(brain.parameters(), lr=config.rate, fused=True)
+        self.observation = environment.reset()
+        self.rollout = Rollout(config.rollout, environment.count, *_sizes(self.observation, brain))
+        self.episodes = EpisodeLog()
+        self._mirror = TorchMirror(mirror)
+
+    def iterate(self) -> UpdateStats:
+        """One rollout, one update; only then may the normalisers move, so that old and new policy compare."""
+        last_value = self.collect()
+        samples = self.rollout.finish(last_value, self.config.gamma, self.config.lam)
+        stats = self.update(samples)
+        self.brain.normaliser.update(self.rollout.proprioception[:, :, -1])
+        return stats
+
+    @torch.no_grad()
+    def collect(self) -> Tensor:
+        """Act for one rollout; returns the values (N,) of the states it ends in."""
+        rollout, log_std = self.rollout, self.brain.log_std
+        for t in range(self.config.rollout):
+            mean, value = self._act(self.observation)
+            action = mean + log_std.exp() * torch.randn(mean.shape, generator=self.random)
+            rollout.put(t, self.observation, mean, action, log_probability(mean, log_std, action), value)
+            step = self.environment.step(action.numpy())
+            rollout.reward[t] = torch.from_numpy(step.reward)
+            rollout.done[t] = torch.from_numpy(step.terminated | step.truncated)
+            if step.final is not None:
+                _, beyond = self._act(step.final)
+                rollout.bootstrap(t, torch.from_numpy(step.truncated), beyond, self.config.gamma)
+            self.episodes.add(step)
+            self.observation = step.observation
+        return self._act(self.observation)[1]
+
+    def update(self, samples: Samples) -> UpdateStats:
+        """Learn from a rollout's samples."""
+        config, brain, old_log_std = self.config, self.brain, self.brain.log_std.detach().clone()
+        explained = 1.0 - float((samples.returns - samples.value).var() / (samples.returns.var() + 1e-8))
+        brain.value_normaliser.update(samples.returns[:, None])
+        samples.returns = brain.value_normaliser(samples.returns[:, None]).squeeze(-1)
+        samples.advantage = (samples.advantage - samples.advantage.mean()) / (samples.advantage.std() + 1e-8)
+        rows: list[list[float]] = []
+        for part in self._minibatches(samples):
+            output = brain(Inputs(part.proprioception, part.command))
+            ratio = (log_probability(output.mean, brain.log_std, part.action) - part.log_probability).exp()
+            within = ratio.clamp(1 - config.clip, 1 + config.clip)
+            policy_loss = -torch.min(ratio * part.advantage, within * part.advantage).mean()
+            value_loss = (output.value.squeeze(-1) - part.returns).square().mean()
+            spread = entropy(brain.log_std)
+            loss = policy_loss + config.value * value_loss - config.entropy * spread
+            self.optimiser.zero_grad(set_to_none=True)
+            loss.backward()
+            norm = torch.nn.utils.clip_grad_norm_(brain.parameters(), config.gradient_norm)
+            moved = divergence(part.mean, old_log_std, output.mean.detach(), brain.log_std.detach())
+            self._adapt(float(moved))
+            self.optimiser.step()
+            clipped = (ratio != within).float().mean()
+            rows.append(
+                [float(number.detach()) for number in (policy_loss, value_loss, spread, moved, clipped, norm)]
+            )
+        return UpdateStats(*np.mean(rows, axis=0).tolist(), explained, self.rate, float(brain.log_std.detach().exp().mean()))
+
+    @property
+    def rate(self) -> float:
+        """The step size now."""
+        return self.optimiser.param_groups[0]["lr"]
+
+    def _adapt(self, moved: float) -> None:
+        """Halve the distance to the divergence aimed at, by factors of 1.5 (rsl_rl)."""
+        aim, (low, high) = self.config.divergence, self.config.rate_bounds
+        if moved > 2 * aim:
+            self.optimiser.param_groups[0]["lr"] = max(low, self.rate / 1.5)
+        elif moved < aim / 2:
+            self.optimiser.param_groups[0]["lr"] = min(high, self.rate * 1.5)
+
+    def _act(self, observation: Observation) -> tuple[Tensor, Tensor]:
+        """Mean action (N, n) and value in units of return (N,)."""
+        command = None if observation.command is None else torch.from_numpy(observation.command)
+        output = self.brain(Inputs(torch.from_numpy(observation.proprioception), command))
+        return output.mean, self.brain.value_normaliser.restore(output.value).squeeze(-1)
+
+    def _minibatches(self, samples: Samples) -> Iterator[Samples]:
+        """Every sample once an epoch, in random order, each time one half of each part seen in the mirror."""
+        count = len(samples.advantage)
+        for _ in range(self.config.epochs):
+            order = torch.randperm(count, generator=self.random)
+            for ids in order.chunk(self.config.minibatches):
+                part = samples.rows(ids)
+                if self.config.mirror:
+                    self._mirror(part, len(ids) // 2)
+                yield part
+
+
+class TorchMirror:
+    """A `Mirror` for batches of samples."""
+
+    def __init__(self, mirror: Mirror) -> None:
+        self._frame, self._command, self._action = (
+            (torch.from_numpy(part.index), torch.from_numpy(part.sign))
+            for part in (mirror.frame, mirror.command, mirror.action)
+        )
+
+    def __call__(self, samples: Samples, count: int) -> None:
+        """Mirror the first `count` samples in place."""
+        pairs = [
+            (samples.proprioception, self._frame),
+            (samples.command, self._command),
+            (samples.action, self._action),
+            (samples.mean, self._action),
+        ]
+        for values, (index, sign) in pairs:
+            if values is not None:
+                values[:count] = values[:count].index_select(-1, index) * sign
+
+
+class EpisodeLog:
+    """The episodes and reward terms of late."""
+
+    def __init__(self, length: int = 100) -> None:
+        """Remember the last `length` episodes."""
+        self.returns: deque[float] = deque(maxlen=length)
+        self.lengths: deque[int] = deque(maxlen=length)
+        self.terms: dict[str, float] = {}
+
+    def add(self, step: Transition) -> None:
+        """Take in one control period."""
+        self.returns.extend(step.episode_returns.tolist())
+        self.lengths.extend(step.episode_lengths.tolist())
+        for name, value in step.terms.items():
+            self.terms[name] = 0.99 * self.terms.get(name, value) + 0.01 * value
+
+    @property
+    def mean_return(self) -> float:
+        """Mean return of the remembered episodes; NaN before the first ends."""
+        return float(np.mean(self.returns)) if self.returns else math.nan
+
+    @property
+    def mean_length(self) -> float:
+        """Mean length of the remembered episodes [control periods]; NaN before the first ends."""
+        return float(np.mean(self.lengths)) if self.lengths else math.nan
+
+
+def log_probability(mean: Tensor, log_std: Tensor, action: Tensor) -> Tensor:
+    """Log density of actions (B, n) under independent normal distributions, summed over n, (B,)."""
+    scaled = (action - mean) * torch.exp(-log_std)
+    return -0.5 * scaled.square().sum(-1) - log_std.sum() - 0.5 * math.log(2 * math.pi) * mean.shape[-1]
+
+
+def entropy(log_std: Tensor) -> Tensor:
+    """Entropy of independent normal distributions, one number [nat]."""
+    return (log_std + 0.5 * math.log(2 * math.pi * math.e)).sum()
+
+
+def divergence(old_mean: Tensor, old_log_std: Tensor, mean: Tensor, log_std: Tensor) -> Tensor:
+    """Mean Kullback-Leibler divergence KL(old || new) of independent normal distributions, one number [nat]."""
+    ratio = (2 * (old_log_std - log_std)).exp()
+    distance = ((mean - old_mean) * torch.exp(-log_std)).square()
+    return (log_std - old_log_std + 0.5 * (ratio + distance - 1.0)).sum(-1).mean()
+
+
+def _sizes(observation: Observation, brain: Brain) -> tuple[tuple[int, ...], int, int]:
+    command = 0 if observation.command is None else observation.command.shape[-1]
+    return observation.proprioception.shape[1:], command, brain.contract.robot.count

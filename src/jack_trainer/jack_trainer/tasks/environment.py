@@ -1,0 +1,68 @@
+"""What a learner knows of any task: batches of observations in, batches of actions out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from jack_contract.arrays import Array, Float32
+
+
+@dataclass
+class Observation:
+    """What the policy sees of N environments."""
+
+    #: (N, H, D)
+    proprioception: Float32
+    #: (N, 3), or None where the task gives no command
+    command: Float32 | None = None
+
+    def rows(self, ids: Array) -> Observation:
+        """A copy of some environments' observations."""
+        return Observation(self.proprioception[ids], None if self.command is None else self.command[ids])
+
+
+@dataclass
+class Transition:
+    """One control period of N environments. Those that ended have been reset."""
+
+    #: after the step and any reset
+    observation: Observation
+    #: (N,)
+    reward: Float32
+    #: ended for good: what follows has no value, (N,)
+    terminated: NDArray[np.bool_]
+    #: cut off by time: what would have followed has a value, (N,)
+    truncated: NDArray[np.bool_]
+    #: last observation of the environments that were truncated, in their order
+    final: Observation | None
+    #: return and length [control periods] of each episode that ended, (k,) each
+    episode_returns: Float32
+    episode_lengths: NDArray[np.int64]
+    #: mean of each reward term over the environments, for the log
+    terms: dict[str, float] = field(default_factory=dict)
+
+
+class Environment(Protocol):
+    """N environments that step together and reset themselves."""
+
+    count: int
+
+    def reset(self) -> Observation:
+        """Start all episodes anew."""
+        ...
+
+    def step(self, action: Float32) -> Transition:
+        """Act (N, n) for one control period."""
+        ...
+
+    def state_dict(self) -> dict[str, Array]:
+        """Everything that decides the future, as arrays."""
+        ...
+
+    def load_state_dict(self, state: dict[str, Array]) -> Observation:
+        """Go on from a `state_dict`; returns the observation it was taken at."""
+        ...

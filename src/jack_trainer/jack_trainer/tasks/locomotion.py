@@ -1,0 +1,146 @@
+"""Jack on his legs: stand where you are, whoever pushes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from jack_contract.arrays import Array, Float32
+from jack_contract.contract import Contract
+from jack_contract.observation import History, encode_command
+from jack_contract.rotation import projected_gravity
+from jack_contract.state import Command, RobotState
+from jack_sim.batch import BatchWorld, Truth
+from jack_trainer.tasks.environment import Observation, Transition
+from jack_trainer.tasks.rewards import Motion, RewardWeights, total_reward
+
+
+@dataclass(frozen=True)
+class LocomotionConfig:
+    """The task *stand*."""
+
+    #: length of an episode [s]
+    episode: float = 20.0
+    #: time between two pushes [s]
+    push_interval: float = 4.0
+    #: a push changes the pelvis' velocity by this, in a random direction [m/s]
+    push_speed: float = 0.5
+    #: episodes start up to this far from the default pose, each joint [rad]
+    start_joint_noise: float = 0.1
+    #: episodes start with up to this pelvis velocity, each axis [m/s]
+    start_velocity: float = 0.2
+    #: a pelvis lower than this over the lower foot has fallen [m]
+    fall_height: float = 0.42
+    #: a body tilted further than this has fallen [rad]
+    fall_tilt: float = 1.0
+    #: a sole lower than this touches the ground [m]
+    contact_height: float = 0.02
+    #: give the policy the command as a token
+    commanded: bool = False
+    weights: RewardWeights = RewardWeights()
+
+
+class Locomotion:
+    """N robots on flat ground. An `Environment`."""
+
+    def __init__(self, world: BatchWorld, contract: Contract, config: LocomotionConfig, seed: int = 0) -> None:
+        self.world, self.contract, self.config = world, contract, config
+        self.count = world.count
+        self._random = np.random.default_rng(seed)
+        period = contract.robot.control_period
+        self._period = period
+        self._limit = round(config.episode / period)
+        self._push_every = round(config.push_interval / period)
+        n = contract.robot.count
+        self._history = History(contract.observation, (self.count,))
+        self._action = np.zeros((self.count, n), np.float32)
+        self._command = Command.zero((self.count,))
+        self._age = np.zeros(self.count, np.int64)
+        self._return = np.zeros(self.count)
+        self._feet = np.zeros((self.count, 2, 3))
+        self._height = float(world.truth().position[0, 2] - world.truth().feet[0, :, 2].min())
+
+    def reset(self) -> Observation:
+        """Start all episodes, at random ages so that they do not end together."""
+        self._start(np.arange(self.count))
+        self._age[:] = self._random.integers(0, self._limit, self.count)
+        return self._observe(self.world.state())
+
+    def step(self, action: Float32) -> Transition:
+        """Act (N, n) for one control period; a robot that fell or whose time is over starts anew."""
+        self.world.step(self.contract.action.targets(self.contract.robot, action))
+        self._age += 1
+        state, truth = self.world.state(), self.world.truth()
+        motion = self._motion(state, truth, action)
+        reward, terms = total_reward(self.config.weights, motion, self._period)
+        # Physics that broke down leaves NaN behind: no credit, and the robot starts anew.
+        broken = ~np.isfinite(reward)
+        reward[broken] = 0.0
+        terminated = motion.fallen | broken
+        truncated = (self._age >= self._limit) & ~terminated
+        self._action[:], self._feet[:] = action, truth.feet
+        self._return += reward
+        observation = self._observe(state)
+        final = observation.rows(truncated) if truncated.any() else None
+        done = np.flatnonzero(terminated | truncated)
+        ended = self._return[done].astype(np.float32), self._age[done]
+        if len(done):
+            self._start(done)
+        self._push()
+        return Transition(observation, reward.astype(np.float32), terminated, truncated, final, *ended, terms)
+
+    def state_dict(self) -> dict[str, Array]:
+        """Physics, histories, ages and the state of the random numbers."""
+        raise NotImplementedError
+
+    def _motion(self, state: RobotState, truth: Truth, action: Float32) -> Motion:
+        config, feet = self.config, truth.feet
+        gravity = projected_gravity(state.orientation)
+        height = truth.position[:, 2] - feet[:, :, 2].min(axis=-1)
+        speed = np.linalg.norm(feet[:, :, :2] - self._feet[:, :, :2], axis=-1) / self._period
+        upright = (height > config.fall_height) & (gravity[:, 2] < -np.cos(config.fall_tilt))
+        return Motion(
+            robot=self.contract.robot,
+            gravity=gravity,
+            velocity=truth.velocity,
+            angular_velocity=state.angular_velocity,
+            command=self._command.velocity,
+            height=height,
+            target_height=self._height,
+            joint_position=state.joint_position,
+            joint_velocity=state.joint_velocity,
+            torque=truth.torque,
+            action=action,
+            previous_action=self._action,
+            contact=feet[:, :, 2] < config.contact_height,
+            foot_speed=speed,
+            fallen=~upright,
+        )
+
+    def _observe(self, state: RobotState) -> Observation:
+        """Append a frame to every history; the observation is valid until the next step."""
+        frame = self.contract.observation.encode(self.contract.robot, state, self._action)
+        return Observation(
+            self._history.push(frame), encode_command(self._command) if self.config.commanded else None
+        )
+
+    def _start(self, ids: Array) -> None:
+        """Begin new episodes, and their histories with the first frame."""
+        config, world, k = self.config, self.world, len(ids)
+        qpos = np.tile(world.home, (k, 1))
+        joints = qpos[:, -self.contract.robot.count :]
+        joints += self._random.uniform(-config.start_joint_noise, config.start_joint_noise, joints.shape)
+        qvel = np.zeros((k, world.batch.model.nv))
+        qvel[:, :3] = self._random.uniform(-config.start_velocity, config.start_velocity, (k, 3))
+        world.reset(ids, qpos, qvel)
+        self._action[ids], self._age[ids], self._return[ids] = 0.0, 0, 0.0
+        self._feet[ids] = world.truth().feet[ids]
+        state = world.state().rows(ids)
+        self._history.fill(ids, self.contract.observation.encode(self.contract.robot, state, self._action[ids]))
+
+    def _push(self) -> None:
+        due = np.flatnonzero(self._age % self._push_every == self._push_every - 1)
+        angle = self._random.uniform(-np.pi, np.pi, len(due))
+        direction = np.stack((np.cos(angle), np.sin(angle)), axis=-1)
+        self.world.push(due, self.config.push_speed * direction)

@@ -1,0 +1,115 @@
+"""Reward terms of locomotion: small pure functions of a batch, one number a robot, each logged under its name.
+
+Weights are per second, so that they mean the same at every control rate.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+
+import numpy as np
+
+from jack_contract.arrays import Array, Float64
+from jack_contract.robot import RobotSpec
+
+
+@dataclass
+class Motion:
+    """One control period of N robots as the reward terms see it."""
+
+    robot: RobotSpec
+    #: unit vector of gravity in the body frame, (N, 3)
+    gravity: Array
+    #: pelvis velocity in the heading frame, (N, 3) [m/s]
+    velocity: Array
+    #: body frame, (N, 3) [rad/s]
+    angular_velocity: Array
+    #: vx, vy, yaw rate asked for, (N, 3) [m/s, m/s, rad/s]
+    command: Array
+    #: pelvis over the lower foot, (N,) [m]
+    height: Array
+    #: the height to stand at [m]
+    target_height: float
+    #: (N, n) [rad]
+    joint_position: Array
+    #: (N, n) [rad/s]
+    joint_velocity: Array
+    #: (N, n) [N m]
+    torque: Array
+    #: (N, n)
+    action: Array
+    #: (N, n)
+    previous_action: Array
+    #: feet on the ground, (N, 2)
+    contact: Array
+    #: horizontal speed of the feet, (N, 2) [m/s]
+    foot_speed: Array
+    #: the robot fell in this period, (N,)
+    fallen: Array
+
+
+def _squared(values: Array) -> Float64:
+    return np.einsum("...i,...i->...", values, values)
+
+
+def _closeness(squared_error: Array, width: float) -> Array:
+    """1 at no error, falling as a Gaussian of the given width (legged_gym's tracking kernel)."""
+    return np.exp(-squared_error / width**2)
+
+
+def _pose(m: Motion) -> Array:
+    return _squared(m.joint_position - m.robot.default_position)
+
+
+Term = Callable[[Motion], Array]
+
+TERMS: dict[str, Term] = {
+    "alive": lambda m: 1.0 - m.fallen,
+    "fall": lambda m: m.fallen.astype(float),
+    "upright": lambda m: _closeness(_squared(m.gravity[:, :2]), 0.3),
+    "velocity": lambda m: _closeness(_squared(m.velocity[:, :2] - m.command[:, :2]), 0.5),
+    "yaw_rate": lambda m: _closeness((m.angular_velocity[:, 2] - m.command[:, 2]) ** 2, 0.5),
+    "height": lambda m: _closeness((m.height - m.target_height) ** 2, 0.08),
+    "pose": _pose,
+    "torque": lambda m: _squared(m.torque / m.robot.effort_limit),
+    "joint_speed": lambda m: _squared(m.joint_velocity / m.robot.velocity_limit),
+    "action_rate": lambda m: _squared(m.action - m.previous_action),
+    "slip": lambda m: (m.contact * m.foot_speed**2).sum(axis=-1),
+    "sway": lambda m: _squared(m.angular_velocity[:, :2]),
+}
+
+
+@dataclass(frozen=True)
+class RewardWeights:
+    """Reward per second for one unit of each term; `fall` is paid once."""
+
+    alive: float = 1.0
+    fall: float = -100.0
+    upright: float = 1.0
+    velocity: float = 2.0
+    yaw_rate: float = 0.5
+    height: float = 0.5
+    pose: float = -0.3
+    torque: float = -0.5
+    joint_speed: float = -0.5
+    action_rate: float = -0.1
+    slip: float = -0.5
+    sway: float = -0.05
+
+
+def total_reward(weights: RewardWeights, motion: Motion, period: float) -> tuple[Array, dict[str, float]]:
+    """Weighted sum of the terms over one control period [s].
+
+    Returns:
+        Reward (N,) and the mean contribution of each term per second.
+    """
+    reward = np.zeros(len(motion.height))
+    means: dict[str, float] = {}
+    for entry in fields(weights):
+        weight = getattr(weights, entry.name)
+        if weight:
+            contribution = weight * TERMS[entry.name](motion)
+            reward += contribution
+            means[entry.name] = float(contribution.mean())
+    return reward * period, means
