@@ -150,7 +150,7 @@ def check_network(checkout: Checkout, wanted: dict[str, str]) -> None:
     log = checkout.log("network")
     if run(argv, log, child_environment(), lambda _: None) != 0:
         raise SetupError(
-            f"{len(wanted)} Python packages are missing and no package index could be reached (pip's words: {log}). "
+            f"{len(wanted)} Python packages are missing and no package index answers (pip's words: {log}). "
             "Connect this machine, or name a proxy (export HTTPS_PROXY=...) or a mirror "
             "(export PIP_INDEX_URL=...), then ./jack again."
         )
