@@ -1,0 +1,3 @@
+"""The school that teaches Jack's brain."""
+
+__version__ = "0.1.0"

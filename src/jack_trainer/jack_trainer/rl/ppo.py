@@ -131,14 +131,17 @@ class PPO:
             self.optimiser.zero_grad(set_to_none=True)
             loss.backward()
             norm = torch.nn.utils.clip_grad_norm_(brain.parameters(), config.gradient_norm)
-            moved = divergence(part.mean, old_log_std, output.mean.detach(), brain.log_std.detach())
+            half = len(part.mean) // 2  # the other half may be mirrored, and no policy is quite symmetrical
+            moved = divergence(part.mean[half:], old_log_std, output.mean[half:].detach(), brain.log_std.detach())
             self._adapt(float(moved))
             self.optimiser.step()
             clipped = (ratio != within).float().mean()
             rows.append(
                 [float(number.detach()) for number in (policy_loss, value_loss, spread, moved, clipped, norm)]
             )
-        return UpdateStats(*np.mean(rows, axis=0).tolist(), explained, self.rate, float(brain.log_std.detach().exp().mean()))
+        return UpdateStats(
+            *np.mean(rows, axis=0).tolist(), explained, self.rate, float(brain.log_std.detach().exp().mean())
+        )
 
     @property
     def rate(self) -> float:
@@ -208,6 +211,12 @@ class EpisodeLog:
         self.lengths.extend(step.episode_lengths.tolist())
         for name, value in step.terms.items():
             self.terms[name] = 0.99 * self.terms.get(name, value) + 0.01 * value
+
+    def restore(self, returns: list[float], lengths: list[int], terms: dict[str, float]) -> None:
+        """Go on from what was remembered."""
+        self.returns.extend(returns)
+        self.lengths.extend(lengths)
+        self.terms.update(terms)
 
     @property
     def mean_return(self) -> float:

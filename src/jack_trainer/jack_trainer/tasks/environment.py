@@ -59,8 +59,13 @@ class Environment(Protocol):
         """Act (N, n) for one control period."""
         ...
 
+    @property
+    def random(self) -> np.random.Generator:
+        """The only source of chance in it."""
+        ...
+
     def state_dict(self) -> dict[str, Array]:
-        """Everything that decides the future, as arrays."""
+        """Everything but chance that decides the future, as arrays."""
         ...
 
     def load_state_dict(self, state: dict[str, Array]) -> Observation:

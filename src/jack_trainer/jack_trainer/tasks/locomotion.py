@@ -36,6 +36,8 @@ class LocomotionConfig:
     fall_tilt: float = 1.0
     #: a sole lower than this touches the ground [m]
     contact_height: float = 0.02
+    #: the first episodes start at random ages, so that they do not end together
+    staggered: bool = True
     #: give the policy the command as a token
     commanded: bool = False
     weights: RewardWeights = RewardWeights()
@@ -62,9 +64,10 @@ class Locomotion:
         self._height = float(world.truth().position[0, 2] - world.truth().feet[0, :, 2].min())
 
     def reset(self) -> Observation:
-        """Start all episodes, at random ages so that they do not end together."""
+        """Start all episodes."""
         self._start(np.arange(self.count))
-        self._age[:] = self._random.integers(0, self._limit, self.count)
+        if self.config.staggered:
+            self._age[:] = self._random.integers(0, self._limit, self.count)
         return self._observe(self.world.state())
 
     def step(self, action: Float32) -> Transition:
@@ -91,8 +94,35 @@ class Locomotion:
         return Transition(observation, reward.astype(np.float32), terminated, truncated, final, *ended, terms)
 
     def state_dict(self) -> dict[str, Array]:
-        """Physics, histories, ages and the state of the random numbers."""
-        raise NotImplementedError
+        """Physics, histories and ages as copies, by name; the random numbers' state is in `random_state`."""
+        return {name: array.copy() for name, array in self._arrays().items()}
+
+    def load_state_dict(self, state: dict[str, Array]) -> Observation:
+        """Go on from a `state_dict` of an environment of the same size; returns the observation it ended with."""
+        for name, array in self._arrays().items():
+            array[...] = state[name]
+        return self._seen()
+
+    @property
+    def limit(self) -> int:
+        """Length of an episode [control periods]."""
+        return self._limit
+
+    @property
+    def random(self) -> np.random.Generator:
+        """Where starting poses and pushes come from."""
+        return self._random
+
+    def _arrays(self) -> dict[str, Array]:
+        return {
+            "physics": self.world.batch.state,
+            "frames": self._history.frames,
+            "feet": self._feet,
+            "action": self._action,
+            "command": self._command.velocity,
+            "age": self._age,
+            "return": self._return,
+        }
 
     def _motion(self, state: RobotState, truth: Truth, action: Float32) -> Motion:
         config, feet = self.config, truth.feet
@@ -121,9 +151,12 @@ class Locomotion:
     def _observe(self, state: RobotState) -> Observation:
         """Append a frame to every history; the observation is valid until the next step."""
         frame = self.contract.observation.encode(self.contract.robot, state, self._action)
-        return Observation(
-            self._history.push(frame), encode_command(self._command) if self.config.commanded else None
-        )
+        self._history.push(frame)
+        return self._seen()
+
+    def _seen(self) -> Observation:
+        command = encode_command(self._command) if self.config.commanded else None
+        return Observation(self._history.frames, command)
 
     def _start(self, ids: Array) -> None:
         """Begin new episodes, and their histories with the first frame."""

@@ -1,0 +1,198 @@
+"""Checkpoints: all that a training needs to go on as if nothing had happened, or nothing at all.
+
+A checkpoint is a folder `<step>/`: tensors (safetensors), numbers (JSON), the policy file, and a manifest with the
+SHA-256 of each, written last. It is made aside, forced to disk and renamed, so that a folder of that name
+is whole, or was damaged from outside, and damage is seen.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
+from safetensors.torch import load, save
+from torch import Tensor
+
+from jack_contract.errors import JackError
+
+POLICY, TENSORS, NUMBERS, MANIFEST = "policy.onnx", "tensors.safetensors", "numbers.json", "manifest.json"
+
+#: A larger file is refused before it is read [bytes].
+MAX_FILE_BYTES = 8 << 30
+
+_DIGESTS = TypeAdapter(dict[str, str])
+
+
+class CheckpointError(JackError):
+    """A checkpoint that is not there, not whole, or not of this kind."""
+
+
+class Numbers(BaseModel):
+    """What a checkpoint says besides its tensors."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    #: 1 for this layout
+    version: int = 1
+    phase: str
+    contract_digest: str
+    #: environment steps
+    step: int
+    #: updates
+    update: int
+    #: seconds of training so far
+    seconds: float
+    #: the step size of the optimiser
+    rate: float
+    #: state of the environment's random numbers (numpy's PCG64)
+    random: dict[str, str | int | dict[str, int]]
+    #: returns and lengths of the last episodes
+    episode_returns: list[float]
+    episode_lengths: list[int]
+    #: running means of the reward terms
+    terms: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A whole checkpoint, read and verified."""
+
+    path: Path
+    numbers: Numbers
+    #: by name, "brain.", "optimiser." or "environment." before it
+    tensors: dict[str, Tensor]
+
+    def part(self, name: str) -> dict[str, Tensor]:
+        """The tensors of one part, without its prefix."""
+        prefix = f"{name}."
+        return {key.removeprefix(prefix): value for key, value in self.tensors.items() if key.startswith(prefix)}
+
+
+def write_checkpoint(folder: Path, numbers: Numbers, tensors: Mapping[str, Tensor], policy: bytes) -> Path:
+    """Write a checkpoint into `folder` under its step; returns its path.
+
+    Raises:
+        CheckpointError: the disk does not take it; earlier checkpoints are untouched.
+    """
+    final = folder / f"{numbers.step:012d}"
+    aside = folder / f".{final.name}.{os.getpid()}"
+    files = {
+        POLICY: policy,
+        TENSORS: save({name: tensor.contiguous() for name, tensor in tensors.items()}),
+        NUMBERS: numbers.model_dump_json(indent=1).encode(),
+    }
+    digests = {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}
+    files[MANIFEST] = json.dumps(digests, indent=1).encode()
+    try:
+        aside.mkdir(parents=True)
+        for name, data in files.items():
+            write_through(aside / name, data)
+        shutil.rmtree(final, ignore_errors=True)
+        aside.rename(final)
+        _sync(folder)
+    except OSError as error:
+        shutil.rmtree(aside, ignore_errors=True)
+        raise CheckpointError(
+            f"The checkpoint {final} could not be written ({error.strerror}); the one before it is untouched. "
+            f"Make room, then go on with ./jack train --resume."
+        ) from error
+    return final
+
+
+def read_checkpoint(path: Path) -> Checkpoint:
+    """Read and verify one checkpoint.
+
+    Raises:
+        CheckpointError: not a whole checkpoint; says which file is wrong and how.
+    """
+    try:
+        digests = _DIGESTS.validate_json(_bounded(path / MANIFEST))
+        files = {name: _bounded(path / name) for name in (POLICY, TENSORS, NUMBERS)}
+        for name, data in files.items():
+            if hashlib.sha256(data).hexdigest() != digests.get(name):
+                raise CheckpointError(f"{path / name} is not what was written: its SHA-256 differs.")
+        return Checkpoint(path, Numbers.model_validate_json(files[NUMBERS]), load(files[TENSORS]))
+    except (OSError, ValidationError) as error:
+        raise CheckpointError(f"{path} is no whole checkpoint: {error}.") from error
+
+
+def newest_checkpoint(folder: Path) -> Checkpoint:
+    """The newest whole checkpoint of a folder; damaged ones are passed over.
+
+    Raises:
+        CheckpointError: there is none; names the damaged ones.
+    """
+    passed_over: list[str] = []
+    for path in checkpoints(folder)[::-1]:
+        try:
+            return read_checkpoint(path)
+        except CheckpointError as error:
+            passed_over.append(str(error))
+    raise CheckpointError(f"No checkpoint in {folder}. {' '.join(passed_over)}".strip())
+
+
+def checkpoints(folder: Path) -> list[Path]:
+    """The checkpoints of a folder, oldest first."""
+    return sorted(path for path in folder.glob("[0-9]*") if path.name.isdigit())
+
+
+def prune(folder: Path, keep: int) -> None:
+    """Remove all but the newest `keep` checkpoints, and what writes that were killed left aside."""
+    left_aside = [path for path in folder.glob(".[0-9]*") if path.is_dir()]
+    for path in [*checkpoints(folder)[:-keep], *left_aside]:
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def replace_file(path: Path, data: bytes) -> None:
+    """Write a file aside and rename it, so that readers see the old one or the new one."""
+    aside = path.with_name(f".{path.name}.{os.getpid()}")
+    write_through(aside, data)
+    aside.replace(path)
+    _sync(path.parent)
+
+
+def write_through(path: Path, data: bytes) -> None:
+    """Write a file and force it to disk."""
+    with path.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _bounded(path: Path) -> bytes:
+    size = path.stat().st_size
+    if size > MAX_FILE_BYTES:
+        raise CheckpointError(f"{path} has {size} bytes; at most {MAX_FILE_BYTES} are read.")
+    return path.read_bytes()
+
+
+def _sync(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def flatten_optimiser(optimiser: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """Adam's moments and step counts as named tensors."""
+    state = optimiser.state_dict()["state"]
+    return {f"{index}.{name}": value for index, entry in state.items() for name, value in entry.items()}
+
+
+def restore_optimiser(optimiser: torch.optim.Optimizer, tensors: Mapping[str, Tensor], rate: float) -> None:
+    """The inverse of `flatten_optimiser`, on an optimiser of the same parameters."""
+    state: dict[int, dict[str, Tensor]] = {}
+    for key, value in tensors.items():
+        index, name = key.split(".")
+        state.setdefault(int(index), {})[name] = value
+    groups = optimiser.state_dict()["param_groups"]
+    groups[0]["lr"] = rate
+    optimiser.load_state_dict({"state": state, "param_groups": groups})

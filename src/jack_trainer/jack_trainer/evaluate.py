@@ -1,0 +1,60 @@
+"""How good a policy is: whole episodes, no exploration noise, counted."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from jack_contract.arrays import Float32
+from jack_contract.contract import Contract
+from jack_sim.batch import BatchWorld
+from jack_sim.scene import TRAINING, load_model
+from jack_trainer.tasks.environment import Observation
+from jack_trainer.tasks.locomotion import Locomotion, LocomotionConfig
+
+#: Decides for N robots at once: an observation in, actions (N, n) out.
+Actor = Callable[[Observation], Float32]
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What came of a number of episodes."""
+
+    #: episodes
+    episodes: int
+    #: those that ended on his feet
+    survived: int
+    #: mean time on his feet [s]
+    mean_time: float
+    #: mean return until the fall or the end
+    mean_return: float
+
+    @property
+    def survival(self) -> float:
+        """Share of the episodes that ended on his feet."""
+        return self.survived / self.episodes
+
+
+def evaluate(
+    actor: Actor, contract: Contract, task: LocomotionConfig, episodes: int = 100, seed: int = 1
+) -> Evaluation:
+    """Let a policy live through `episodes` full episodes, one in each of so many worlds."""
+    world = BatchWorld(load_model(TRAINING), contract.robot, episodes)
+    environment = Locomotion(world, contract, dataclasses.replace(task, staggered=False), seed)
+    observation = environment.reset()
+    on_his_feet = np.ones(episodes, bool)
+    time, returns = np.zeros(episodes), np.zeros(episodes)
+    for _ in range(environment.limit):
+        step = environment.step(actor(observation))
+        time += on_his_feet
+        returns += on_his_feet * step.reward
+        on_his_feet &= ~step.terminated
+        observation = step.observation
+        if not on_his_feet.any():
+            break
+    return Evaluation(
+        episodes, int(on_his_feet.sum()), float(time.mean() * contract.robot.control_period), float(returns.mean())
+    )

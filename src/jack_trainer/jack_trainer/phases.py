@@ -1,0 +1,36 @@
+"""The phases of the school: what each trains, for how long, and when it has been passed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from jack_contract.errors import UnknownNameError
+from jack_trainer.rl.ppo import PPOConfig
+from jack_trainer.tasks.locomotion import LocomotionConfig
+
+
+@dataclass(frozen=True)
+class Phase:
+    """One phase."""
+
+    name: str
+    task: LocomotionConfig
+    ppo: PPOConfig
+    #: environment steps it gets
+    steps: int
+    #: it is passed when this share of evaluated episodes ends on his feet
+    survival: float
+    #: standard deviation of the exploration noise at the start, in units of action
+    noise: float = 0.4
+
+
+PHASES: dict[str, Phase] = {
+    "stand": Phase("stand", LocomotionConfig(), PPOConfig(), steps=2_000_000, survival=0.97),
+}
+
+
+def phase(name: str) -> Phase:
+    """A phase by name; an UnknownNameError lists the valid ones."""
+    if name not in PHASES:
+        raise UnknownNameError("phase", name, PHASES)
+    return PHASES[name]

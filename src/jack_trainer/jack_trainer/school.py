@@ -1,0 +1,332 @@
+"""A training from the first step to the last: experience, updates, checkpoints, policies, a log to look at."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import torch
+from jack_brain.network.export import PolicyExporter
+from torch import Tensor
+from torch.utils.tensorboard import SummaryWriter
+
+from jack_brain.network.brain import Brain, Inputs
+from jack_brain.network.presets import preset
+from jack_contract.arrays import Float32
+from jack_contract.contract import default_contract
+from jack_contract.errors import JackError
+from jack_contract.mirror import Mirror
+from jack_sim.batch import BatchWorld
+from jack_sim.scene import TRAINING, load_model
+from jack_trainer import __version__
+from jack_trainer import checkpoint as storage
+from jack_trainer.evaluate import Evaluation, evaluate
+from jack_trainer.phases import phase
+from jack_trainer.rl.ppo import PPO, UpdateStats
+from jack_trainer.tasks.environment import Observation
+from jack_trainer.tasks.locomotion import Locomotion
+
+
+@dataclass(frozen=True)
+class TrainOptions:
+    """How a training is to be run."""
+
+    #: what to teach
+    phase: str = "stand"
+    #: environment steps; 0: as many as the phase gets
+    steps: int = 0
+    #: of everything random
+    seed: int = 0
+    #: go on with this run
+    resume: Path | None = None
+    #: folder in which runs get their own folder
+    runs: Path = Path("runs")
+    #: size of the brain: nano, small, base
+    brain: str = "nano"
+    #: simulations that run side by side
+    environments: int = 256
+    #: time between two checkpoints, each published to the running brain [s]
+    checkpoint_interval: float = 10.0
+    #: checkpoints that are kept
+    keep: int = 5
+    #: stop as soon as the phase is passed, instead of using up its steps
+    until_passed: bool = True
+
+    def __post_init__(self) -> None:
+        limits = {"environments": (2, 100_000), "checkpoint_interval": (0.0, 86_400.0), "keep": (1, 10_000)}
+        for name, (low, high) in limits.items():
+            if not low <= getattr(self, name) <= high:
+                raise JackError(f"{name} is {getattr(self, name)}; allowed: {low} to {high}.")
+        if not (0 <= self.steps <= 10**12 and 0 <= self.seed < 2**63):
+            raise JackError(f"steps ({self.steps}) and seed ({self.seed}) must not be negative or beyond reason.")
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How a training goes, after each update."""
+
+    run: Path
+    phase: str
+    step: int
+    total_steps: int
+    update: int
+    #: environment steps per second of late
+    steps_per_second: float
+    mean_return: float
+    #: [s]
+    mean_episode_length: float
+    #: estimated time left [s]
+    remaining: float
+    checkpoint: Path | None
+
+
+@dataclass(frozen=True)
+class PolicyFile:
+    """A policy that was just written. Read it at once: old checkpoints are removed."""
+
+    path: Path
+    sha256: str
+    phase: str
+    step: int
+    contract_digest: str
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    """What came of a training."""
+
+    run: Path
+    checkpoint: Path
+    policy: Path
+    step: int
+    mean_return: float
+    #: seconds of training, all sessions of the run together
+    seconds: float
+    #: share of evaluated episodes that ended on his feet; None if it was not evaluated
+    survival: float | None
+    #: why it ended: passed, steps, stopped
+    reason: str
+
+
+class Listener(Protocol):
+    """Somebody who wants to know."""
+
+    def on_progress(self, progress: Progress) -> None:
+        """An update is done."""
+        ...
+
+    def on_policy(self, policy: PolicyFile) -> None:
+        """A checkpoint with a policy is written."""
+        ...
+
+
+class School:
+    """One run of one phase."""
+
+    def __init__(self, options: TrainOptions, listener: Listener) -> None:
+        """Make everything ready; a run that is resumed goes on where its newest checkpoint is.
+
+        Raises:
+            JackError: an unknown phase or size, or nothing to resume.
+        """
+        self.options, self.listener = options, listener
+        self.phase = phase(options.phase)
+        self.total = options.steps or self.phase.steps
+        torch.manual_seed(options.seed)
+        self.contract = default_contract()
+        self.brain = Brain(self.contract, preset(options.brain), std=self.phase.noise)
+        world = BatchWorld(load_model(TRAINING), self.contract.robot, options.environments)
+        self.environment = Locomotion(world, self.contract, self.phase.task, options.seed)
+        mirror = Mirror.of(self.contract)
+        self.ppo = PPO(self.brain, self.environment, self.phase.ppo, mirror, options.seed)
+        self.step = self.update = 0
+        self.seconds = 0.0
+        self.newest: Path | None = None
+        self._speed = 0.0
+        self.run_folder = options.resume or _new_run(options.runs, options.phase)
+        self._checkpoints = self.run_folder / "checkpoints"
+        if options.resume is not None:
+            self._restore(storage.newest_checkpoint(self._checkpoints))
+        self._exporter = PolicyExporter(self.brain)
+
+    def run(self, should_stop: Callable[[], bool] = lambda: False) -> TrainResult:
+        """Train until the phase is passed, its steps are used up, or somebody says stop; checkpoints last."""
+        self._save_options()
+        log = SummaryWriter(self.run_folder / "tensorboard", purge_step=self.step)
+        saved, reason, evaluation = self.seconds, "steps", None
+        with log:
+            while self.step < self.total:
+                if should_stop():
+                    reason = "stopped"
+                    break
+                self._log(log, self._iterate())
+                if self.seconds - saved >= self.options.checkpoint_interval or self.newest is None:
+                    saved = self.seconds
+                    self.save()
+                    if self.options.until_passed and self._looks_passed():
+                        evaluation = self._evaluate(log)
+                        if evaluation.survival >= self.phase.survival:
+                            reason = "passed"
+                            break
+            if evaluation is None and reason == "steps":
+                evaluation = self._evaluate(log)
+        newest = self.save()
+        return TrainResult(
+            run=self.run_folder,
+            checkpoint=newest,
+            policy=newest / storage.POLICY,
+            step=self.step,
+            mean_return=self.ppo.episodes.mean_return,
+            seconds=self.seconds,
+            survival=evaluation.survival if evaluation else None,
+            reason=reason,
+        )
+
+    def save(self) -> Path:
+        """Write a checkpoint with its policy file and tell the listener; returns its folder."""
+        policy = self._exporter.export(self._provenance())
+        episodes = self.ppo.episodes
+        numbers = storage.Numbers(
+            phase=self.phase.name,
+            contract_digest=self.contract.digest,
+            step=self.step,
+            update=self.update,
+            seconds=self.seconds,
+            rate=self.ppo.rate,
+            random=self.environment.random.bit_generator.state,
+            episode_returns=list(episodes.returns),
+            episode_lengths=list(episodes.lengths),
+            terms=episodes.terms,
+        )
+        self.newest = storage.write_checkpoint(self._checkpoints, numbers, self._tensors(), policy)
+        storage.prune(self._checkpoints, self.options.keep)
+        file = self.newest / storage.POLICY
+        digest = hashlib.sha256(policy).hexdigest()
+        self.listener.on_policy(PolicyFile(file, digest, self.phase.name, self.step, self.contract.digest))
+        return self.newest
+
+    def _tensors(self) -> dict[str, Tensor]:
+        environment = {name: torch.from_numpy(a) for name, a in self.environment.state_dict().items()}
+        parts = {
+            "brain": self.brain.state_dict(),
+            "optimiser": storage.flatten_optimiser(self.ppo.optimiser),
+            "environment": environment,
+            "exploration": {"random": self.ppo.random.get_state()},
+        }
+        return {f"{part}.{name}": tensor for part, tensors in parts.items() for name, tensor in tensors.items()}
+
+    def _restore(self, found: storage.Checkpoint) -> None:
+        numbers = found.numbers
+        if numbers.contract_digest != self.contract.digest:
+            raise JackError(f"{found.path} was trained under another contract; start anew, without --resume.")
+        if numbers.phase != self.phase.name:
+            raise JackError(f"{found.path} is of phase '{numbers.phase}'; add --phase {numbers.phase}.")
+        self.brain.load_state_dict(found.part("brain"))
+        storage.restore_optimiser(self.ppo.optimiser, found.part("optimiser"), numbers.rate)
+        self.ppo.random.set_state(found.part("exploration")["random"])
+        state = {name: tensor.numpy() for name, tensor in found.part("environment").items()}
+        if len(state["age"]) != self.environment.count:
+            raise JackError(f"{found.path} has {len(state['age'])} environments; add --environments to match.")
+        self.ppo.observation = self.environment.load_state_dict(state)
+        self.environment.random.bit_generator.state = numbers.random
+        self.ppo.episodes.restore(numbers.episode_returns, numbers.episode_lengths, numbers.terms)
+        self.step, self.update, self.seconds, self.newest = (
+            numbers.step,
+            numbers.update,
+            numbers.seconds,
+            found.path,
+        )
+
+    def _iterate(self) -> UpdateStats:
+        begun, before = time.monotonic(), self.step
+        stats = self.ppo.iterate()
+        self.step += self.environment.count * self.ppo.config.rollout
+        self.update += 1
+        took = time.monotonic() - begun
+        self.seconds += took
+        speed = (self.step - before) / took
+        self._speed = speed if self._speed == 0.0 else 0.9 * self._speed + 0.1 * speed
+        return stats
+
+    def _log(self, log: SummaryWriter, stats: UpdateStats) -> None:
+        episodes = self.ppo.episodes
+        progress = Progress(
+            run=self.run_folder,
+            phase=self.phase.name,
+            step=self.step,
+            total_steps=self.total,
+            update=self.update,
+            steps_per_second=self._speed,
+            mean_return=episodes.mean_return,
+            mean_episode_length=episodes.mean_length * self.contract.robot.control_period,
+            remaining=max(0, self.total - self.step) / self._speed,
+            checkpoint=self.newest,
+        )
+        self.listener.on_progress(progress)
+        log.add_scalar("episode/return", progress.mean_return, self.step)
+        log.add_scalar("episode/length_s", progress.mean_episode_length, self.step)
+        log.add_scalar("time/steps_per_second", progress.steps_per_second, self.step)
+        for name, value in asdict(stats).items():
+            log.add_scalar(f"ppo/{name}", value, self.step)
+        for name, value in episodes.terms.items():
+            log.add_scalar(f"reward/{name}", value, self.step)
+
+    def _looks_passed(self) -> bool:
+        """Whether the episodes of late, noise and all, make an evaluation worth its time."""
+        lengths = self.ppo.episodes.lengths
+        return len(lengths) == lengths.maxlen and float(np.mean(lengths)) > 0.9 * self.environment.limit
+
+    def _evaluate(self, log: SummaryWriter) -> Evaluation:
+        evaluation = evaluate(self._decide, self.contract, self.phase.task)
+        log.add_scalar("evaluation/survival", evaluation.survival, self.step)
+        log.add_scalar("evaluation/mean_time_s", evaluation.mean_time, self.step)
+        return evaluation
+
+    @torch.no_grad()
+    def _decide(self, observation: Observation) -> Float32:
+        return self.brain(Inputs(torch.from_numpy(observation.proprioception)), value=False).mean.numpy()
+
+    def _provenance(self) -> dict[str, str | int | float]:
+        return {
+            "phase": self.phase.name,
+            "step": self.step,
+            "seed": self.options.seed,
+            "code": __version__,
+            "run": self.run_folder.name,
+            "brain": self.options.brain,
+        }
+
+    def _save_options(self) -> None:
+        """The resolved configuration, beside what it led to."""
+        self.run_folder.mkdir(parents=True, exist_ok=True)
+        resolved = {
+            "options": asdict(self.options),
+            "phase": asdict(self.phase),
+            "contract": self.contract.to_dict(),
+        }
+        storage.replace_file(self.run_folder / "run.json", json.dumps(resolved, indent=1, default=str).encode())
+
+
+def newest_run(runs: Path) -> Path:
+    """The run in `runs` that was written last.
+
+    Raises:
+        JackError: there is none with a checkpoint.
+    """
+    found = [path for path in runs.glob("*/checkpoints/[0-9]*") if path.name.isdigit()]
+    if not found:
+        raise JackError(f"There is no checkpoint in {runs.absolute()}. Make one with ./jack train.")
+    return max(found, key=lambda path: path.stat().st_mtime).parent.parent
+
+
+def _new_run(runs: Path, phase_name: str) -> Path:
+    """A folder for a run that nobody has yet: date, time and phase."""
+    stamp = time.strftime("%Y%m%d-%H%M%S")
+    names = (f"{stamp}-{phase_name}{'' if i == 0 else f'-{i}'}" for i in range(1000))
+    return next(runs / name for name in names if not (runs / name).exists())
