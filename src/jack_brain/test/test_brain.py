@@ -74,7 +74,7 @@ class Nothing(nn.Module):
 
 
 def flops(brain: Brain, inputs: Inputs, **options) -> int:
-    with FlopCounterMode(display=False) as counter, torch.no_grad():
+    with FlopCounterMode(display=False) as counter:
         brain(inputs, **options)
     return counter.get_total_flops()
 

@@ -23,7 +23,7 @@ class Readout(nn.Module):
 
     def forward(self, answer: Tensor) -> Tensor:
         """The trunk's output at the token, (B, 1, width) -> (B, outputs)."""
-        return self.linear(self.norm(answer)).squeeze(1)
+        return self.linear(self.norm(answer.squeeze(1)))
 
 
 class GaussianHead(Readout):

@@ -7,6 +7,8 @@ command), then each readout on its own (block-causal attention as in Octo, arXiv
 
 from __future__ import annotations
 
+from typing import cast
+
 from torch import Tensor, cat, nn, softmax
 from torch.nn import functional
 
@@ -23,7 +25,7 @@ FEW_KEYS = 8
 
 
 def attend(query: Tensor, keys: Tensor, values: Tensor) -> Tensor:
-    """Multi-head attention, softmax(q k^T) v, of queries that are already scaled.
+    """Multi-head attention, softmax(q k^T / sqrt(e)) v.
 
     Args:
         query: (B or 1, Q, heads, e).
@@ -34,13 +36,21 @@ def attend(query: Tensor, keys: Tensor, values: Tensor) -> Tensor:
         (B, Q, heads, e).
     """
     if keys.shape[1] == 1:  # one key has all the weight, whatever is asked
-        return values.expand(-1, query.shape[1], -1, -1)
-    if keys.shape[1] <= FEW_KEYS:
-        scores = (query.unsqueeze(2) * keys.unsqueeze(1)).sum(-1)  # (B, Q, K, heads)
-        return (softmax(scores, 2).unsqueeze(-1) * values.unsqueeze(1)).sum(2)
-    query = query.expand(keys.shape[0], -1, -1, -1)
-    query, keys, values = query.transpose(1, 2), keys.transpose(1, 2), values.transpose(1, 2)
-    return functional.scaled_dot_product_attention(query, keys, values, scale=1.0).transpose(1, 2)
+        return values if query.shape[1] == 1 else values.expand(-1, query.shape[1], -1, -1)
+    if keys.shape[1] > FEW_KEYS:
+        return _attend_fused(query, keys, values)
+    scale = query.shape[-1] ** -0.5
+    if query.shape[1] == 1:
+        scores = (query * keys).sum(-1, keepdim=True) * scale  # (B, K, heads, 1)
+        return (softmax(scores, 1) * values).sum(1, keepdim=True)
+    scores = (query.unsqueeze(2) * keys.unsqueeze(1)).sum(-1, keepdim=True) * scale  # (B, Q, K, heads, 1)
+    return (softmax(scores, 2) * values.unsqueeze(1)).sum(2)
+
+
+def _attend_fused(query: Tensor, keys: Tensor, values: Tensor) -> Tensor:
+    query = query.expand(keys.shape[0], -1, -1, -1).transpose(1, 2)
+    keys, values = keys.transpose(1, 2), values.transpose(1, 2)
+    return functional.scaled_dot_product_attention(query, keys, values).transpose(1, 2)
 
 
 def join(past: KeysValues | None, new: KeysValues) -> KeysValues:
@@ -51,8 +61,10 @@ def join(past: KeysValues | None, new: KeysValues) -> KeysValues:
 
 
 def _append(past: Tensor, new: Tensor) -> Tensor:
-    batch = past.shape[0] if new.shape[0] == 1 else new.shape[0]
-    return cat((past.expand(batch, -1, -1, -1), new.expand(batch, -1, -1, -1)), dim=1)
+    if new.shape[0] != past.shape[0]:
+        batch = past.shape[0] if new.shape[0] == 1 else new.shape[0]
+        past, new = past.expand(batch, -1, -1, -1), new.expand(batch, -1, -1, -1)
+    return cat((past, new), dim=1)
 
 
 class Layer(nn.Module):
@@ -60,8 +72,8 @@ class Layer(nn.Module):
 
     def __init__(self, size: BrainSize) -> None:
         super().__init__()
+        self.heads, self.width = size.heads, size.width
         width = size.width
-        self.heads, self.scale = size.heads, (width // size.heads) ** -0.5
         self.attention_norm = nn.LayerNorm(width, bias=False)
         self.query_key_value = nn.Linear(width, 3 * width)
         self.attention_out = nn.Linear(width, width)
@@ -69,21 +81,33 @@ class Layer(nn.Module):
         self.up = nn.Linear(width, size.feedforward)
         self.down = nn.Linear(size.feedforward, width)
 
-    def forward(self, x: Tensor, past: KeysValues | None) -> tuple[Tensor, KeysValues]:
-        """Tokens (B or 1, T, width) and the layer's memory -> tokens (B, T, width) and the memory with them."""
-        parts = self.query_key_value(self.attention_norm(x)).unflatten(-1, (3, self.heads, -1))
-        query, key, value = parts.unbind(-3)
-        memory = join(past, (key, value))
-        x = x + self.attention_out(attend(query * self.scale, *memory).flatten(-2))
-        return x + self.down(functional.gelu(self.up(self.feedforward_norm(x)))), memory
+    def forward(self, rows: Tensor, count: int, past: KeysValues | None) -> tuple[Tensor, KeysValues]:
+        """Run `count` tokens of each robot through the layer.
 
-    def absorb(self, x: Tensor, past: KeysValues | None) -> KeysValues:
+        Args:
+            rows: the tokens of all robots, (B * count, width); of one robot if they are the same for all.
+            count: tokens of each robot.
+            past: the layer's memory of earlier blocks.
+
+        Returns:
+            Rows, (B * count, width), and the memory with these tokens in it.
+        """
+        query, key, value = self._heads(self.query_key_value(self.attention_norm(rows)), count, 3)
+        memory = join(past, (key, value))
+        answer = attend(query, *memory).reshape(-1, self.width)
+        rows = rows + self.attention_out(answer)
+        return rows + self.down(functional.gelu(self.up(self.feedforward_norm(rows)))), memory
+
+    def absorb(self, rows: Tensor, count: int, past: KeysValues | None) -> KeysValues:
         """Only the memory that `forward` would give, at a quarter of the cost."""
-        width = x.shape[-1]
-        weight, bias = self.query_key_value.weight[width:], self.query_key_value.bias[width:]
-        parts = functional.linear(self.attention_norm(x), weight, bias).unflatten(-1, (2, self.heads, -1))
-        key, value = parts.unbind(-3)
+        weight, bias = self.query_key_value.weight[self.width :], self.query_key_value.bias[self.width :]
+        key, value = self._heads(functional.linear(self.attention_norm(rows), weight, bias), count, 2)
         return join(past, (key, value))
+
+    def _heads(self, rows: Tensor, count: int, parts: int) -> list[Tensor]:
+        """Cut (B * T, parts * width) into parts of (B, T, heads, e)."""
+        heads = rows.view(-1, count, parts * self.heads, self.width // self.heads)
+        return [heads[:, :, i * self.heads : (i + 1) * self.heads] for i in range(parts)]
 
 
 class Trunk(nn.Module):
@@ -103,26 +127,29 @@ class Trunk(nn.Module):
         Returns:
             The block's outputs, (B, T, width), and the memory with the block in it.
         """
-        memory = []
-        for layer, before in zip(self.layers, self._past(past), strict=True):
-            tokens, after = layer(tokens, before)
-            memory.append(after)
-        return tokens, tuple(memory)
+        layers, count, width = self._with_memory(past), *tokens.shape[1:]
+        rows, memory = _run(layers, tokens.reshape(-1, width), count)
+        return rows.view(-1, count, width), memory
 
     def absorb(self, tokens: Tensor, past: Memory | None = None) -> Memory:
         """As `extend` for a block whose outputs nobody reads: the last layer computes keys and values only."""
-        *body, last = zip(self.layers, self._past(past), strict=True)
-        memory = []
-        for layer, before in body:
-            tokens, after = layer(tokens, before)
-            memory.append(after)
-        layer, before = last
-        assert isinstance(layer, Layer)
-        return (*memory, layer.absorb(tokens, before))
+        *body, (last, before) = self._with_memory(past)
+        count, width = tokens.shape[1:]
+        rows, memory = _run(body, tokens.reshape(-1, width), count)
+        return (*memory, last.absorb(rows, count, before))
 
-    def _past(self, past: Memory | None) -> tuple[KeysValues | None, ...]:
-        if past is None:
-            return (None,) * len(self.layers)
-        if len(past) != len(self.layers):
-            raise JackError(f"This memory has {len(past)} layers, the brain {len(self.layers)}: compute it again.")
-        return past
+    def _with_memory(self, past: Memory | None) -> list[tuple[Layer, KeysValues | None]]:
+        memory = past if past is not None else (None,) * len(self.layers)
+        if len(memory) != len(self.layers):
+            raise JackError(
+                f"This memory has {len(memory)} layers, the brain {len(self.layers)}: compute it again."
+            )
+        return list(zip(cast(list[Layer], list(self.layers)), memory, strict=True))
+
+
+def _run(layers: list[tuple[Layer, KeysValues | None]], rows: Tensor, count: int) -> tuple[Tensor, Memory]:
+    memory = []
+    for layer, before in layers:
+        rows, after = layer(rows, count, before)
+        memory.append(after)
+    return rows, tuple(memory)
