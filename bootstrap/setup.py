@@ -30,13 +30,21 @@ from progress import Progress, SetupError, child_environment, run, tail
 from ros import Ros, find_ros, mend_cmake_paths, render, variables
 
 
+def lacking(checkout: Checkout, ros: Ros) -> dict[str, Path]:
+    """The packages of `underlay/` that this ROS 2 does not have: the wheels are not all of it."""
+    share = (ros.prefix or checkout.venv) / "share"
+    found = {path.parent.name: path.parent for path in (checkout.root / "underlay").glob("*/package.xml")}
+    return {name: path for name, path in found.items() if not (share / name / "package.xml").is_file()}
+
+
 def build(checkout: Checkout, ros: Ros, progress: Progress) -> None:
     """Build the workspace with colcon into `.jack/install`, Python packages linked to their sources.
 
     Raises:
         SetupError: a package does not build; the message has the end of colcon's output.
     """
-    packages = sorted(path.parent.name for path in (checkout.root / "src").glob("*/package.xml"))
+    own = {path.parent.name: path.parent for path in (checkout.root / "src").glob("*/package.xml")}
+    packages = own | lacking(checkout, ros)
     running = checkout.state / "building"
     if running.exists():  # the last build was cut off: what it left is not to be trusted
         shutil.rmtree(checkout.state / "build", ignore_errors=True)
@@ -55,7 +63,13 @@ def build(checkout: Checkout, ros: Ros, progress: Progress) -> None:
     counts: dict[str, int] = {}
     log = checkout.log("build")
     argv = [checkout.python, *checkout.colcon, "--log-base", checkout.state / "log" / "colcon", "build"]
-    argv += ["--base-paths", checkout.root / "src", "--metas", checkout.root / "colcon.meta", "--symlink-install"]
+    argv += [
+        "--base-paths",
+        *sorted(packages.values()),
+        "--metas",
+        checkout.root / "colcon.meta",
+        "--symlink-install",
+    ]
     argv += ["--build-base", checkout.state / "build", "--install-base", checkout.state / "install"]
     argv += ["--cmake-args", "-GNinja", f"-DPython3_EXECUTABLE={checkout.python}"]
     if run(argv, log, child_environment(**variables(checkout, ros)), read) != 0:

@@ -49,7 +49,7 @@ time.sleep(0.05)
 """
 
 PIP = """
-import os, sys, sysconfig, time
+import fcntl, os, sys, sysconfig, time
 from pathlib import Path
 site = Path(sysconfig.get_path("purelib"))
 calls = site.parents[3] / "pip-calls.txt"
@@ -57,10 +57,11 @@ if "--version" in sys.argv:
     sys.exit()
 if "--dry-run" in sys.argv:
     sys.exit(1 if os.environ.get("OFFLINE") else 0)
-busy = site / "busy"
-if busy.exists() and Path("/proc", busy.read_text() or "0").exists():
+busy = (site / "busy").open("w")
+try:
+    fcntl.flock(busy, fcntl.LOCK_EX | fcntl.LOCK_NB)
+except BlockingIOError:
     calls.open("a").write("TWO AT ONCE\\n")
-busy.write_text(str(os.getpid()))
 for line in Path(sys.argv[sys.argv.index("-r") + 1]).read_text().split():
     name, version = line.split("==")
     calls.open("a").write(line + "\\n")
@@ -74,16 +75,15 @@ for line in Path(sys.argv[sys.argv.index("-r") + 1]).read_text().split():
         time.sleep(float(os.environ.get("SLOW", "0.004")))
         (site / f"{name}_{number}.py").write_text("whole")
     (info / "RECORD").write_text(f"{info.name}/INSTALLER,,\\n")
-busy.unlink()
 """
 
 COLCON = """
 import sys, time
 from pathlib import Path
 install = Path(sys.argv[sys.argv.index("--install-base") + 1])
-source = Path(sys.argv[sys.argv.index("--base-paths") + 1])
 install.mkdir(exist_ok=True)
-for package in source.iterdir():
+sources = sys.argv[sys.argv.index("--base-paths") + 1 : sys.argv.index("--metas")]
+for package in map(Path, sources):
     print("Starting >>>", package.name, flush=True)
     (install / package.name).mkdir(exist_ok=True)
     time.sleep(0.03)
@@ -261,10 +261,14 @@ def test_killed_anywhere_the_next_call_finishes(clone: Path) -> None:
     """kill -9 of everything, at moments spread over a whole set-up."""
     randomly = random.Random(2)
     began = time.monotonic()
+    assert jack(clone, "setup").returncode == 0
+    whole = time.monotonic() - began
+    shutil.rmtree(clone / ".venv")
+    shutil.rmtree(clone / ".jack")
     reached = set()
     for _ in range(14):
         process = start(clone)
-        time.sleep(randomly.uniform(0.05, 0.9))
+        time.sleep(randomly.uniform(0.05, 0.8) * whole)
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGKILL)
         said = process.communicate()[1]
@@ -320,6 +324,20 @@ def test_help_needs_no_set_up(clone: Path) -> None:
         assert shown.returncode == 0
         assert "usage: ./jack" in shown.stdout
     assert not (clone / ".jack").exists()
+
+
+def test_the_underlay_is_built_where_ros_lacks_it(clone: Path) -> None:
+    package = clone / "underlay" / "tf2_msgs" / "package.xml"
+    package.parent.mkdir(parents=True)
+    package.write_text("<package/>")
+    assert jack(clone, "setup").returncode == 0
+    built = clone / ".jack" / "install" / "tf2_msgs"
+    assert built.is_dir()
+    (clone / ".venv" / "share" / "tf2_msgs").mkdir(parents=True)
+    (clone / ".venv" / "share" / "tf2_msgs" / "package.xml").write_text("<package/>")
+    (clone / ".jack" / "ready").unlink()
+    assert jack(clone, "setup").returncode == 0
+    assert not built.exists()
 
 
 def test_a_failed_build_shows_its_log_and_says_where_it_is(clone: Path) -> None:
