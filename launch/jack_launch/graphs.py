@@ -1,0 +1,153 @@
+"""Jack's two graphs: the school (sim, brain, trainer) and the robot at work (brain, and sim if asked for)."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from jack_launch.description import Graph, LaunchArgument, LaunchError, NodeSpec, number, whole_number
+
+_BOOL = ("true", "false")
+NEWEST = "newest"
+
+
+def runs_folder() -> Path:
+    """Where trainings are kept: in the checkout if its environment is loaded, else below the working directory."""
+    return Path(os.environ.get("JACK_ROOT", ".")) / "runs"
+
+
+def newest_policy(runs: Path) -> Path | None:
+    """The policy file that was written last in any run, if there is one."""
+    found = [(path.stat().st_mtime_ns, path) for path in runs.glob("*/checkpoints/[0-9]*/policy.onnx")]
+    return max(found)[1] if found else None
+
+
+_NAMESPACE = LaunchArgument("namespace", "", "namespace of every node: a second robot beside the first")
+_SIMULATION = (
+    LaunchArgument("scene", "flat", "the simulated world he lives in"),
+    LaunchArgument(
+        "gantry",
+        "auto",
+        "a gantry that holds him: until a policy drives him, always, or never",
+        ("auto", "on", "off"),
+    ),
+    LaunchArgument("real_time_factor", "1.0", "simulated seconds per second; 0: as fast as possible"),
+    LaunchArgument("sim_seed", "0", "of everything random in the live simulation"),
+)
+_RUNS = LaunchArgument("runs", str(runs_folder()), "folder of the trainings")
+
+
+def _sim(args: Mapping[str, str], required: bool) -> NodeSpec:
+    return NodeSpec(
+        "jack_sim",
+        "sim_node",
+        "sim",
+        namespace=args["namespace"],
+        parameters={
+            "scene": args["scene"],
+            "gantry": args["gantry"],
+            "real_time_factor": number("real_time_factor", args["real_time_factor"]),
+            "seed": whole_number("sim_seed", args["sim_seed"]),
+        },
+        required=required,
+    )
+
+
+def _brain(args: Mapping[str, str], required: bool, simulated: bool = True, policy: str = "") -> NodeSpec:
+    return NodeSpec(
+        "jack_brain",
+        "brain_node",
+        "brain",
+        namespace=args["namespace"],
+        parameters={"use_sim_time": simulated, **({"policy": policy} if policy else {})},
+        lifecycle=True,
+        required=required,
+    )
+
+
+def _trainer(args: Mapping[str, str]) -> NodeSpec:
+    return NodeSpec(
+        "jack_trainer",
+        "trainer_node",
+        "trainer",
+        namespace=args["namespace"],
+        parameters={
+            "autostart_phase": args["phase"] if args["autostart"] == "true" else "",
+            "runs": args["runs"],
+            "resume": args["resume"],
+            "brain": args["brain"],
+            "steps": whole_number("steps", args["steps"]),
+            "seed": whole_number("seed", args["seed"]),
+            "environments": whole_number("environments", args["environments"]),
+        },
+        required=True,
+        environment=learning_environment(),
+    )
+
+
+def learning_environment() -> dict[str, str]:
+    """Variables for a process that learns, to be set before torch is imported.
+
+    OpenMP's threads wait for each other by spinning, by default. With the live graph on the same cores one of them
+    is always late, and the others burn what it needs: the training ran several times slower.
+    """
+    return {"OMP_NUM_THREADS": str(len(os.sched_getaffinity(0))), "OMP_WAIT_POLICY": "passive"}
+
+
+def _train(args: Mapping[str, str]) -> tuple[NodeSpec, ...]:
+    # The school goes on without its audience: what shows him living may end, what teaches him may not.
+    live = (_sim(args, required=False), _brain(args, required=False)) if args["live"] == "true" else ()
+    return (*live, _trainer(args))
+
+
+def _deploy(args: Mapping[str, str]) -> tuple[NodeSpec, ...]:
+    simulated = args["sim"] == "true"
+    brain = _brain(args, True, simulated, _policy(args))
+    return (_sim(args, required=True), brain) if simulated else (brain,)
+
+
+def _policy(args: Mapping[str, str]) -> str:
+    if args["policy"] != NEWEST:
+        if args["policy"] and not Path(args["policy"]).is_file():
+            raise LaunchError(f"There is no policy file {args['policy']}.")
+        return args["policy"]
+    found = newest_policy(Path(args["runs"]))
+    return str(found.resolve()) if found else ""
+
+
+TRAIN = Graph(
+    "Teach Jack, and watch him in a live simulation: sim, brain, trainer.",
+    (
+        LaunchArgument("phase", "stand", "what he is taught"),
+        LaunchArgument("steps", "0", "environment steps; 0: as many as the phase gets"),
+        LaunchArgument("seed", "0", "of everything random in the training"),
+        LaunchArgument("resume", "", "folder of a run to go on with; empty: start anew"),
+        LaunchArgument("environments", "256", "simulations that he learns in side by side"),
+        LaunchArgument("brain", "nano", "size of the brain: nano, small or base"),
+        LaunchArgument(
+            "autostart", "true", "start training at once, or wait for a goal on the action `train`", _BOOL
+        ),
+        LaunchArgument("live", "true", "show him living on every new policy, in a simulation of his own", _BOOL),
+        _RUNS,
+        *_SIMULATION,
+        _NAMESPACE,
+    ),
+    _train,
+)
+
+DEPLOY = Graph(
+    "Drive Jack with a policy: brain, and a live simulation with sim:=true.",
+    (
+        LaunchArgument("sim", "false", "simulate the robot; otherwise its driver must be running", _BOOL),
+        LaunchArgument(
+            "policy",
+            NEWEST,
+            f"policy file (.onnx); {NEWEST}: the last one written in `runs`; empty: wait for the topic `policy`",
+        ),
+        _RUNS,
+        *_SIMULATION,
+        _NAMESPACE,
+    ),
+    _deploy,
+)

@@ -1,0 +1,20 @@
+from setuptools import find_packages, setup
+
+package_name = "jack_launch"
+
+setup(
+    name=package_name,
+    version="0.1.0",
+    packages=find_packages(exclude=["test"]),
+    package_data={package_name: ["py.typed"]},
+    data_files=[
+        ("share/ament_index/resource_index/packages", [f"resource/{package_name}"]),
+        (f"share/{package_name}", ["package.xml"]),
+    ],
+    install_requires=["setuptools"],
+    zip_safe=False,
+    maintainer="Jack maintainers",
+    maintainer_email="maintainers@jack-robot.org",
+    description="Jack's graphs, described once; ros2 launch and ./jack read them.",
+    license="Apache-2.0",
+)
