@@ -1,0 +1,224 @@
+"""A policy on the robot: loaded only if it is whole, made for this robot, right and fast enough. No torch."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import numpy as np
+import onnxruntime
+
+from jack_brain import policy_file
+from jack_brain.golden import Golden
+from jack_brain.policy_file import ACTION, COMMAND, PROPRIOCEPTION, VALUE
+from jack_contract.arrays import Float32
+from jack_contract.contract import Contract
+from jack_contract.errors import ContractError, PolicyError
+from jack_contract.observation import COMMAND_SIZE
+
+
+@dataclass(frozen=True)
+class PolicyLimits:
+    """What a policy file must keep to."""
+
+    #: largest file [bytes]
+    max_bytes: int = 64_000_000
+    #: greatest difference between a golden vector and what the file computes here, absolute and relative [1]
+    tolerance: float = 1e-4
+    #: greatest share of the control period that one decision may take, median
+    period_share: float = 0.5
+    #: decisions that are timed
+    timed_runs: int = 25
+
+    def __post_init__(self) -> None:
+        if not (self.max_bytes > 0 and self.tolerance > 0 and self.period_share > 0 and self.timed_runs > 0):
+            raise PolicyError(f"Limits of policies must be positive, given: {self}.")
+
+
+class Policy:
+    """One checkpoint, ready to decide. Not for two threads at once.
+
+    Attributes:
+        contract: what it was trained for.
+        provenance: phase, steps, seed and so on, as the trainer wrote them.
+        sha256: of the whole file, hexadecimal.
+        latency: median time of a decision when it was loaded [s].
+    """
+
+    def __init__(self, file: bytes, contract: Contract, provenance: dict[str, Any], has_seen: Golden) -> None:
+        """Use `load`, which checks. This makes a session of what is known to be sound."""
+        self.contract, self.provenance = contract, provenance
+        self.sha256 = hashlib.sha256(file).hexdigest()
+        self.latency = 0.0
+        self._session = _session(file)
+        self._inputs, self._outputs = _buffers(self._session, contract, has_seen)
+        self._binding = self._session.io_binding()
+        for name, array in self._inputs.items():
+            self._binding.bind_input(name, "cpu", 0, np.float32, array.shape, array.ctypes.data)
+        for name, array in self._outputs.items():
+            self._binding.bind_output(name, "cpu", 0, np.float32, array.shape, array.ctypes.data)
+
+    @classmethod
+    def load(cls, source: bytes | Path, contract: Contract, limits: PolicyLimits = PolicyLimits()) -> Policy:
+        """Check a policy file from its seal to its speed, and make it ready.
+
+        Args:
+            source: the file, or its path.
+            contract: the robot's own.
+            limits: what the file must keep to.
+
+        Raises:
+            PolicyError: it must not drive this robot; says why.
+        """
+        file = _bounded(source, limits.max_bytes)
+        policy_file.require_sealed(file)
+        metadata = policy_file.read_contents(file).metadata
+        _require_contract(metadata, contract)
+        golden = Golden.from_json(_entry(metadata, policy_file.GOLDEN))
+        policy = cls(file, contract, _provenance(metadata), golden)
+        policy._replay(golden, limits)
+        policy._time(limits)
+        return policy
+
+    @property
+    def phase(self) -> str:
+        """What it was last trained on."""
+        return str(self.provenance["phase"])
+
+    @property
+    def step(self) -> int:
+        """Environment steps it has learnt from."""
+        return int(self.provenance["step"])
+
+    def infer(self, history: Float32, command: Float32 | None = None) -> tuple[Float32, float]:
+        """Decide.
+
+        Args:
+            history: observation frames, oldest first, raw units, (H, D) float32.
+            command: vx, vy [m/s], yaw rate [rad/s], (3,) float32; a policy trained without commands ignores it.
+
+        Returns:
+            The action, (n,) float32, valid until the next call, and the expected return, NaN where the file
+            has no value readout.
+        """
+        self._inputs[PROPRIOCEPTION][0] = history
+        if command is not None and COMMAND in self._inputs:
+            self._inputs[COMMAND][0] = command
+        self._session.run_with_iobinding(self._binding)
+        value = self._outputs.get(VALUE)
+        return self._outputs[ACTION][0], float("nan") if value is None else float(value[0, 0])
+
+    def _replay(self, golden: Golden, limits: PolicyLimits) -> None:
+        for index in range(len(golden.action)):
+            command = golden.command[index] if golden.command is not None else None
+            action, value = self.infer(golden.proprioception[index], command)
+            _require_close("action", action, golden.action[index], limits)
+            if golden.value is not None:
+                _require_close("value", np.array([value]), golden.value[index], limits)
+
+    def _time(self, limits: PolicyLimits) -> None:
+        history, times = self._inputs[PROPRIOCEPTION][0].copy(), []
+        for _ in range(limits.timed_runs):
+            begun = time.perf_counter()
+            self.infer(history)
+            times.append(time.perf_counter() - begun)
+        self.latency, allowed = median(times), limits.period_share * self.contract.robot.control_period
+        if self.latency > allowed:
+            raise PolicyError(
+                f"The policy takes {1e3 * self.latency:.2f} ms to decide; allowed: {1e3 * allowed:.2f} ms, "
+                f"{limits.period_share:.0%} of the control period. Use a smaller brain or a faster machine."
+            )
+
+
+def _bounded(source: bytes | Path, limit: int) -> bytes:
+    try:
+        size = len(source) if isinstance(source, bytes) else source.stat().st_size
+        if size > limit:
+            raise PolicyError(f"The policy file has {size} bytes; allowed: {limit}.")
+        return source if isinstance(source, bytes) else source.read_bytes()
+    except OSError as error:
+        raise PolicyError(f"The policy file cannot be read: {error}.") from error
+
+
+def _entry(metadata: dict[str, str], key: str) -> str:
+    if key not in metadata:
+        raise PolicyError(f"The file has no metadata entry '{key}'; it was not exported by Jack's trainer.")
+    return metadata[key]
+
+
+def _require_contract(metadata: dict[str, str], contract: Contract) -> None:
+    try:
+        theirs = Contract.from_json(_entry(metadata, policy_file.CONTRACT))
+        if theirs.digest != _entry(metadata, policy_file.DIGEST):
+            raise PolicyError("The contract in the file does not have the digest that the file gives for it.")
+        contract.require_same(theirs)
+    except ContractError as error:
+        raise PolicyError(f"The policy was not made for this robot. {error}") from error
+
+
+def _provenance(metadata: dict[str, str]) -> dict[str, Any]:
+    try:
+        provenance = json.loads(_entry(metadata, policy_file.PROVENANCE))
+        str(provenance["phase"]), int(provenance["step"])
+    except (KeyError, TypeError, ValueError, RecursionError) as error:
+        raise PolicyError(f"The file's provenance needs at least phase and step: {error!r}.") from error
+    return provenance
+
+
+def _session(file: bytes) -> onnxruntime.InferenceSession:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1  # a tick must not wait for a thread pool
+    options.log_severity_level = 3
+    try:
+        return onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # onnxruntime's own errors share no root but Exception
+        raise PolicyError(f"ONNX Runtime cannot load the graph: {error}") from error
+
+
+def _buffers(
+    session: onnxruntime.InferenceSession, contract: Contract, golden: Golden
+) -> tuple[dict[str, Float32], dict[str, Float32]]:
+    """Arrays for a batch of one, shaped as the contract says; a PolicyError where the graph differs."""
+    spec, joints = contract.observation, contract.robot.count
+    inputs = {PROPRIOCEPTION: (spec.history, spec.frame_size), COMMAND: (COMMAND_SIZE,)}
+    outputs = {ACTION: (joints,), VALUE: (1,)}
+    if golden.command is None:
+        del inputs[COMMAND]
+    if golden.value is None:
+        del outputs[VALUE]
+    _require_ports("inputs", session.get_inputs(), inputs)
+    _require_ports("outputs", session.get_outputs(), outputs)
+    _require_golden(golden, inputs, outputs)
+    return _arrays(inputs), _arrays(outputs)
+
+
+def _require_ports(kind: str, given: Sequence[onnxruntime.NodeArg], expected: dict[str, tuple[int, ...]]) -> None:
+    found = {port.name: (port.type, tuple(port.shape[1:])) for port in given}
+    wanted = {name: ("tensor(float)", shape) for name, shape in expected.items()}
+    if found != wanted or any(isinstance(port.shape[0], int) for port in given):
+        raise PolicyError(f"The graph's {kind} are {found}, with any batch size; expected: {wanted}.")
+
+
+def _require_golden(golden: Golden, *expected: dict[str, tuple[int, ...]]) -> None:
+    for name, shape in (item for ports in expected for item in ports.items()):
+        if getattr(golden, name).shape[1:] != shape:
+            raise PolicyError(f"Golden {name} has shape {getattr(golden, name).shape}; expected: (N, {shape}).")
+
+
+def _arrays(shapes: dict[str, tuple[int, ...]]) -> dict[str, Float32]:
+    return {name: np.zeros((1, *shape), np.float32) for name, shape in shapes.items()}
+
+
+def _require_close(what: str, given: Float32, expected: Float32, limits: PolicyLimits) -> None:
+    if not np.allclose(given, expected, rtol=limits.tolerance, atol=limits.tolerance):  # False for NaN
+        worst = float(np.max(np.abs(given - expected)))
+        raise PolicyError(
+            f"Golden vectors: the {what} computed here differs by {worst:.2g} from what the trainer computed; "
+            f"allowed: {limits.tolerance:g}."
+        )
