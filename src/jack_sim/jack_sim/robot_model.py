@@ -9,7 +9,7 @@ import mujoco
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-from jack_contract.arrays import Float64
+from jack_contract.arrays import Array, Float64
 from jack_contract.errors import JackError
 from jack_contract.robot import JointSpec, RobotSpec
 from jack_contract.rotation import wxyz_to_xyzw
@@ -21,8 +21,8 @@ BASE = "base_link"
 NATURAL_FREQUENCY, DAMPING_RATIO = 10.0, 2.0
 #: From MuJoCo's camera frame (x right, y up, z back) to REP-103's optical frame (x right, y down, z forward).
 _OPTICAL = Rotation.from_euler("x", math.pi)
-#: From the optical frame to a body frame (x forward, y left, z up).
-_FORWARD = Rotation.from_matrix([[0, -1, 0], [0, 0, -1], [1, 0, 0]])
+#: The optical frame in a camera body frame (x forward, y left, z up).
+_FORWARD = Rotation.from_matrix([[0, 0, 1], [-1, 0, 0], [0, -1, 0]])
 
 
 def motor_gains(armature: float) -> tuple[float, float]:
@@ -87,9 +87,31 @@ class Frame:
     name: str
     parent: str
     #: origin in the parent frame, (3,) [m]
-    position: Float64
+    position: Array
     #: in the parent frame, unit quaternion x y z w, (4,)
-    orientation: Float64
+    orientation: Array
+
+
+class JointFrames:
+    """The links behind the joints as they lie in their parents, for tf: a function of joint angles alone."""
+
+    def __init__(self, model: mujoco.MjModel) -> None:
+        """Read the kinematics of a model whose joints follow a free root."""
+        bodies, self._axis = model.jnt_bodyid[1:], model.jnt_axis[1:].copy()
+        if model.jnt_pos[1:].any():
+            raise JackError("Every joint must sit at the origin of its link.")
+        #: names of the links in joint order
+        self.names = tuple(model.body(body).name for body in bodies)
+        #: names of their parents
+        self.parents = tuple(model.body(model.body_parentid[body]).name for body in bodies)
+        #: origins in the parent frames, (n, 3) [m]
+        self.positions: Float64 = model.body_pos[bodies].copy()
+        self._zero = Rotation.from_quat(wxyz_to_xyzw(model.body_quat[bodies]))
+
+    def orientations(self, joint_position: Array) -> Float64:
+        """Orientations in the parent frames, unit quaternions x y z w, of joint angles (n,) [rad]; (n, 4)."""
+        turned = Rotation.from_rotvec(self._axis * np.asarray(joint_position)[:, None])
+        return (self._zero * turned).as_quat()
 
 
 def fixed_frames(model: mujoco.MjModel) -> tuple[Frame, ...]:

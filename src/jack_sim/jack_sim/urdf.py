@@ -6,6 +6,7 @@ cylinder of their size.
 
 from __future__ import annotations
 
+import warnings
 import xml.etree.ElementTree as ET
 from collections.abc import Iterable, Iterator
 
@@ -90,7 +91,7 @@ def _shape_element(tag: str, model: mujoco.MjModel, geom: int, shape: Shape) -> 
 
 def _shapes(model: mujoco.MjModel, geom: int) -> Iterator[Shape]:
     """URDF primitives that stand for a geom, offsets in the geom's frame [m]."""
-    kind, size = model.geom_type[geom], model.geom_size[geom]
+    kind, size = _GEOM(int(model.geom_type[geom])), model.geom_size[geom]
     none = np.zeros(3)
     if kind == _GEOM.mjGEOM_SPHERE:
         yield _sphere(size[0], none)
@@ -156,7 +157,10 @@ def _joint(kind: str, name: str, parent: str, child: str) -> ET.Element:
 
 def _origin(position: ArrayLike, quaternion: ArrayLike) -> ET.Element:
     """URDF's rpy are angles about the fixed x, y and z axes, in this order."""
-    rpy = Rotation.from_quat(quaternion).as_euler("xyz")
+    with warnings.catch_warnings():
+        # At a pitch of 90 degrees many angles are the same rotation; scipy says so and picks one.
+        warnings.simplefilter("ignore", UserWarning)
+        rpy = Rotation.from_quat(quaternion).as_euler("xyz")
     return ET.Element("origin", xyz=_numbers(np.asarray(position)), rpy=_numbers(rpy))
 
 
