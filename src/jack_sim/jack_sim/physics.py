@@ -114,14 +114,15 @@ class World:
         """Advance by physics steps; None: by one control period.
 
         Raises:
-            SimulationError: if the state ceased to be finite; MuJoCo has then reset the world.
+            SimulationError: if the state ceased to be finite; the world was then reset, not its clock.
         """
+        begun = self.time
         for _ in range(self.substeps if substeps is None else substeps):
             if self.gantry is not None:
                 self.gantry.advance(self.model.opt.timestep)
             mujoco.mj_step(self.model, self.data)
         if any(self.data.warning[kind].number for kind in _DIVERGED):
-            self.reset(time=self.time)
+            self.reset(time=begun)
             raise SimulationError("The simulation diverged and was reset; the last commands were too violent.")
 
     def state(self) -> RobotState:

@@ -23,8 +23,8 @@ from jack_sim.scene import BODY_GROUP, SOLE_GROUP, VISUAL_GROUP
 _GEOM = mujoco.mjtGeom
 #: Rounded meshes fill this share of the box around them, to the eye [1].
 _FILL = 0.9
-#: A mesh longer than this times its width looks like a cylinder rather than a box [1].
-_LONG = 1.4
+#: A mesh longer than _LONG times its width, and not wider than _ROUND times its depth, looks like a cylinder [1].
+_LONG, _ROUND = 1.4, 1.25
 
 Shape = tuple[str, dict[str, str], Float64]
 
@@ -109,7 +109,8 @@ def _shapes(model: mujoco.MjModel, geom: int) -> Iterator[Shape]:
 
 
 def _mesh(half: Float64) -> Shape:
-    if half[2] > _LONG * max(half[0], half[1]):
+    depth, width = sorted(half[:2])
+    if half[2] > _LONG * width and width < _ROUND * depth:
         return _cylinder(float(half[:2].mean()) * _FILL, 2 * half[2] * _FILL)
     return _box(half * _FILL)
 

@@ -128,3 +128,9 @@ def test_a_capsule_becomes_a_cylinder_between_two_spheres():
     assert [shape.tag for shape, _ in shapes] == ["cylinder", "sphere", "sphere"]
     assert shapes[0][0].attrib == {"radius": "0.1", "length": "0.4"}
     assert sorted(round(position[2], 9) for _, position in shapes) == [0.0, 0.2, 0.4]
+
+
+def test_mujocos_own_urdf_reader_takes_it(model):
+    robot = mujoco.MjModel.from_xml_path(str(models_folder() / "jack.urdf"))
+    assert [robot.joint(i).name for i in range(robot.njnt)] == [model.joint(i).name for i in range(1, model.njnt)]
+    np.testing.assert_allclose(robot.jnt_range, model.jnt_range[1:])
