@@ -10,6 +10,8 @@ from jack_contract.errors import ShapeError
 Array = NDArray[np.floating[Any]]
 Float32 = NDArray[np.float32]
 Float64 = NDArray[np.float64]
+#: which of a batch: a boolean mask (N,) or indices (k,)
+Index = NDArray[np.bool_] | NDArray[np.integer[Any]]
 
 
 def require_last(what: str, array: Array, size: int) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from jack_contract.arrays import Array, Float32, require_last
+from jack_contract.arrays import Array, Float32, Index, require_last
 from jack_contract.errors import ContractError, UnknownNameError
 from jack_contract.robot import RobotSpec
 from jack_contract.rotation import projected_gravity
@@ -114,7 +114,12 @@ class History:
         self._frames: Float32 = np.zeros((*shape, spec.history, spec.frame_size), dtype=np.float32)
         self._fresh = np.ones(shape, dtype=bool)
 
-    def reset(self, which: Array | None = None) -> None:
+    @property
+    def frames(self) -> Float32:
+        """All histories as they are, (..., H, D), oldest first; changes with every push."""
+        return self._frames
+
+    def reset(self, which: Index | None = None) -> None:
         """Forget: all robots, or those of a boolean mask or index array."""
         self._fresh[... if which is None else which] = True
 
@@ -128,7 +133,7 @@ class History:
             self._fresh[...] = False
         return frames
 
-    def fill(self, which: Array, frame: Float32) -> Float32:
+    def fill(self, which: Index, frame: Float32) -> Float32:
         """Begin anew with one frame (k, D) for the robots of an index array (k,); returns all histories."""
         self._frames[which] = frame[:, None, :]
         self._fresh[which] = False

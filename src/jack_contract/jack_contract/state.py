@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from jack_contract.arrays import Array
+from jack_contract.arrays import Array, Index
 from jack_contract.robot import RobotSpec
 
 
@@ -47,7 +47,7 @@ class RobotState:
             linear_acceleration=np.broadcast_to([0.0, 0.0, 9.81], (*shape, 3)).copy(),
         )
 
-    def rows(self, ids: Array) -> RobotState:
+    def rows(self, ids: Index) -> RobotState:
         """The readings of some robots of a batch, (k, ...)."""
         return RobotState(**{name: value[ids] for name, value in vars(self).items()})
 

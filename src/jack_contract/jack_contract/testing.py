@@ -1,10 +1,16 @@
-"""A small robot and states of it, for the tests of every package."""
+"""A small robot, states of it and contracts that are nearly right, for the tests of every package."""
 
 from __future__ import annotations
 
+import math
+from dataclasses import replace
+from typing import Any
+
 import numpy as np
 
+from jack_contract.action import ActionSpec
 from jack_contract.contract import Contract, contract_for
+from jack_contract.observation import Term
 from jack_contract.robot import JointSpec, RobotSpec
 from jack_contract.state import RobotState
 
@@ -52,3 +58,53 @@ def sample_state(robot: RobotSpec, rng: np.random.Generator, shape: tuple[int, .
         angular_velocity=rng.normal(0.0, 1.0, (*shape, 3)),
         linear_acceleration=rng.normal((0.0, 0.0, 9.81), 1.0, (*shape, 3)),
     )
+
+
+def mutations(contract: Contract) -> dict[str, Contract]:
+    """Contracts that differ in one thing each, by the path of the difference; floats by their last digit."""
+    robot, observation, terms = contract.robot, contract.observation, contract.observation.terms
+    joints = robot.joints
+    name = f"robot.joints[{joints[1].name}]"
+    floats = ("lower", "upper", "velocity_limit", "effort_limit", "default", "stiffness", "damping")
+    mutated = {f"{name}.{f}": _with_joint(contract, **{f: _next(getattr(joints[1], f))}) for f in floats}
+    mutated[f"{name}.mirror_sign"] = _with_joint(contract, mirror_sign=-joints[1].mirror_sign)
+    mutated[f"{name}.name"] = _with_joint(contract, name="nobody")
+    changed_robots = {
+        f"robot.joints[{joints[0].name}].name": {"joints": (joints[1], joints[0], *joints[2:])},
+        "robot.control_period": {"control_period": _next(robot.control_period)},
+        "robot.name": {"name": "jill"},
+    }
+    for path, change in changed_robots.items():
+        mutated[path] = replace(contract, robot=replace(robot, **change))
+    changed_observations: dict[str, dict[str, Any]] = {
+        f"observation.terms[{terms[0].name}].scale": {"terms": (_scaled(terms[0]), *terms[1:])},
+        f"observation.terms[{terms[0].name}].name": {"terms": (terms[1], terms[0], *terms[2:])},
+        f"observation.terms[{terms[2].name}].size": {"terms": (*terms[:2], replace(terms[2], size=1), *terms[3:])},
+        "observation.terms: ": {"terms": terms[:-1]},
+        "observation.history": {"history": observation.history + 1},
+        "observation.clip": {"clip": _next(observation.clip)},
+    }
+    for path, change in changed_observations.items():
+        mutated[path] = replace(contract, observation=replace(observation, **change))
+    scale = contract.action.scale
+    mutated["action.scale[0]"] = replace(contract, action=ActionSpec((_next(scale[0]), *scale[1:])))
+    mutated["camera.height"] = replace(contract, camera=replace(contract.camera, height=contract.camera.height * 2))
+    words = contract.instruction
+    mutated["instruction.vocabulary"] = replace(
+        contract, instruction=replace(words, vocabulary=words.vocabulary + 1)
+    )
+    return mutated
+
+
+def _with_joint(contract: Contract, **change: Any) -> Contract:  # noqa: ANN401 - any field of a joint
+    joints = contract.robot.joints
+    mutated = (joints[0], replace(joints[1], **change), *joints[2:])
+    return replace(contract, robot=replace(contract.robot, joints=mutated))
+
+
+def _scaled(term: Term) -> Term:
+    return replace(term, scale=_next(term.scale))
+
+
+def _next(number: float) -> float:
+    return math.nextafter(number, math.inf)
