@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from jack_brain.network.brain import Brain, Inputs
+from jack_brain.network.export import PolicyExporter
 from jack_contract.contract import Contract
 from jack_contract.testing import sample_contract
 
@@ -56,3 +57,12 @@ def _inputs(contract: Contract, batch: int) -> Inputs:
         instruction=torch.randint(0, words.vocabulary, (batch, words.length), generator=generator),
         image=torch.rand(batch, 3, camera.height, camera.width, generator=generator),
     )
+
+
+PROVENANCE = {"phase": "walk", "step": 7, "seed": 3}
+
+
+@pytest.fixture(scope="session")
+def policy_file(contract: Contract) -> bytes:
+    """One sound policy file; tracing takes seconds, so it is made once."""
+    return PolicyExporter(_brain(contract), command=True).export(PROVENANCE)

@@ -1,0 +1,66 @@
+import hashlib
+
+import onnx
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from jack_brain.policy_file import SEAL_SIZE, read_contents, require_sealed, seal
+from jack_contract.errors import PolicyError
+
+
+def test_the_seal_is_a_metadata_entry_of_fixed_length():
+    model = onnx.ModelProto(ir_version=10).SerializeToString()
+    file = seal(model)
+    assert len(file) == len(model) + SEAL_SIZE
+    (entry,) = onnx.load_from_string(file).metadata_props
+    assert (entry.key, entry.value) == ("jack.sha256", hashlib.sha256(model).hexdigest())
+    require_sealed(file)
+
+
+@given(st.binary(min_size=1, max_size=200), st.data())
+def test_any_single_flipped_bit_breaks_the_seal(model, data):
+    file = bytearray(seal(model))
+    position = data.draw(st.integers(0, len(file) * 8 - 1))
+    file[position // 8] ^= 1 << position % 8
+    with pytest.raises(PolicyError):
+        require_sealed(bytes(file))
+
+
+@pytest.mark.parametrize("file", [b"", b"x" * 500, seal(b"")])
+def test_what_is_not_sealed_is_refused(file):
+    with pytest.raises(PolicyError, match="cut off"):
+        require_sealed(file)
+
+
+@given(st.binary(max_size=300))
+@settings(max_examples=500)
+def test_any_bytes_are_read_or_refused_and_nothing_else(data):
+    try:
+        read_contents(data)
+    except PolicyError:
+        pass
+
+
+@given(st.data())
+@settings(max_examples=200)
+def test_a_damaged_model_is_read_or_refused_and_nothing_else(data):
+    graph = onnx.helper.make_graph([onnx.helper.make_node("Relu", ["x"], ["y"], name="n", axis=3)], "g", [], [])
+    model = onnx.helper.make_model(graph)
+    onnx.helper.set_model_props(model, {"a": "b", "c": "d"})
+    file = bytearray(model.SerializeToString())
+    for _ in range(data.draw(st.integers(1, 3))):
+        file[data.draw(st.integers(0, len(file) - 1))] = data.draw(st.integers(0, 255))
+    try:
+        read_contents(bytes(file))
+    except PolicyError:
+        pass
+
+
+def test_metadata_and_operators_are_read():
+    nodes = [onnx.helper.make_node(kind, ["x"], ["y"]) for kind in ("Relu", "Abs", "Relu")]
+    model = onnx.helper.make_model(onnx.helper.make_graph(nodes, "g", [], []))
+    onnx.helper.set_model_props(model, {"a": "b", "ü": ""})
+    contents = read_contents(model.SerializeToString())
+    assert contents.metadata == {"a": "b", "ü": ""}
+    assert contents.operators == {"Relu", "Abs"}
