@@ -78,7 +78,7 @@ class Policy:
         """
         file = _bounded(source, limits.max_bytes)
         policy_file.require_sealed(file)
-        metadata = policy_file.read_contents(file).metadata
+        metadata = policy_file.read_metadata(file)
         _require_contract(metadata, contract)
         golden = Golden.from_json(_entry(metadata, policy_file.GOLDEN))
         policy = cls(file, contract, _provenance(metadata), golden)

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 
 from jack_contract.errors import PolicyError
 
@@ -26,7 +25,7 @@ _MODEL_GRAPH, _MODEL_METADATA = 7, 14
 #: Fields of a model: training graphs, model-local functions.
 _MODEL_FORBIDDEN = {20: "training graphs", 25: "functions"}
 _GRAPH_NODE, _GRAPH_INITIALIZER, _GRAPH_SPARSE = 1, 5, 15
-_NODE_OPERATOR, _NODE_ATTRIBUTE, _NODE_DOMAIN = 4, 5, 7
+_NODE_ATTRIBUTE, _NODE_DOMAIN = 5, 7
 #: Fields of an attribute: one tensor or several, one graph or several.
 _ATTRIBUTE_TENSORS, _ATTRIBUTE_GRAPHS = (5, 10), (6, 11)
 _TENSOR_EXTERNAL, _TENSOR_LOCATION = 13, 14
@@ -56,17 +55,8 @@ def require_sealed(file: bytes) -> None:
         raise PolicyError("The file is damaged: its SHA-256 is not the one it was sealed with.")
 
 
-@dataclass
-class Contents:
-    """What a policy file says of itself."""
-
-    metadata: dict[str, str] = field(default_factory=dict)
-    #: operators in use
-    operators: set[str] = field(default_factory=set)
-
-
-def read_contents(file: bytes) -> Contents:
-    """Read a file's metadata and look through its graph.
+def read_metadata(file: bytes) -> dict[str, str]:
+    """Read a file's metadata, and look through its graph.
 
     Raises:
         PolicyError: not an ONNX model, or one with parts that no policy of Jack's has: external data, operators of
@@ -78,22 +68,23 @@ def read_contents(file: bytes) -> Contents:
         raise PolicyError(f"The file is not an ONNX model: {error}.") from error
 
 
-def _read_model(file: memoryview) -> Contents:
-    contents, graphs = Contents(), 0
+def _read_model(file: memoryview) -> dict[str, str]:
+    metadata: dict[str, str] = {}
+    graphs = 0
     for number, payload in _fields(file):
         if number in _MODEL_FORBIDDEN:
             raise PolicyError(f"The model has {_MODEL_FORBIDDEN[number]}; a policy has none.")
         if number == _MODEL_METADATA:
-            _read_metadata(payload, contents.metadata)
+            _read_entry(payload, metadata)
         if number == _MODEL_GRAPH:
             graphs += 1
-            _read_graph(payload, contents)
+            _check_graph(payload)
     if graphs != 1:
         raise PolicyError(f"The model has {graphs} graphs; a policy has one.")
-    return contents
+    return metadata
 
 
-def _read_metadata(entry: memoryview, metadata: dict[str, str]) -> None:
+def _read_entry(entry: memoryview, metadata: dict[str, str]) -> None:
     parts = {number: bytes(payload).decode() for number, payload in _fields(entry)}
     key = parts.get(1, "")
     if key in metadata:
@@ -101,29 +92,27 @@ def _read_metadata(entry: memoryview, metadata: dict[str, str]) -> None:
     metadata[key] = parts.get(2, "")
 
 
-def _read_graph(graph: memoryview, contents: Contents) -> None:
+def _check_graph(graph: memoryview) -> None:
     for number, payload in _fields(graph):
         if number == _GRAPH_NODE:
-            _read_node(payload, contents)
+            _check_node(payload)
         if number == _GRAPH_INITIALIZER:
             _require_inside(payload)
         if number == _GRAPH_SPARSE:
             raise PolicyError("The graph has sparse weights; a policy has none.")
 
 
-def _read_node(node: memoryview, contents: Contents) -> None:
+def _check_node(node: memoryview) -> None:
     for number, payload in _fields(node):
-        if number == _NODE_OPERATOR:
-            contents.operators.add(bytes(payload).decode())
         if number == _NODE_DOMAIN and bytes(payload) not in _STANDARD_DOMAINS:
             raise PolicyError(
                 f"The graph uses operators of '{bytes(payload).decode()}'; allowed: standard ONNX only."
             )
         if number == _NODE_ATTRIBUTE:
-            _read_attribute(payload)
+            _check_attribute(payload)
 
 
-def _read_attribute(attribute: memoryview) -> None:
+def _check_attribute(attribute: memoryview) -> None:
     for number, payload in _fields(attribute):
         if number in _ATTRIBUTE_GRAPHS:
             raise PolicyError("The graph has sub-graphs (If, Loop, Scan); a policy has none.")

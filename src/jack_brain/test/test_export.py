@@ -118,7 +118,7 @@ def test_the_same_brain_gives_the_same_bytes(exporter, file):
 
 
 def test_golden_inputs_lie_where_the_brain_lives(brain, file):
-    golden = Golden.from_json(policy_file.read_contents(file).metadata["jack.golden"])
+    golden = Golden.from_json(policy_file.read_metadata(file)["jack.golden"])
     spread = (golden.proprioception - brain.normaliser.mean.numpy()) / brain.normaliser.var.sqrt().numpy()
     assert np.abs(spread.mean()) < 0.2 and 0.8 < spread.std() < 1.2
 
