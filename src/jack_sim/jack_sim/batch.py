@@ -28,6 +28,8 @@ class Truth:
     position: Array
     #: velocity of the pelvis in its heading frame (x forward, z up), (N, 3) [m/s]
     velocity: Array
+    #: velocity of the pelvis in world, (N, 3) [m/s]
+    world_velocity: Array
     #: sole centres in world at the start of the last substep, (N, 2, 3) [m]
     feet: Array
     #: motor torques, (N, n) [N m]
@@ -102,7 +104,7 @@ class BatchWorld:
         c, s = np.cos(heading), np.sin(heading)
         vx, vy, vz = self._qvel[:, 0], self._qvel[:, 1], self._qvel[:, 2]
         velocity = np.stack((c * vx + s * vy, c * vy - s * vx, vz), axis=-1)
-        return Truth(self._qpos[:, :3], velocity, self._sites[:, self._feet], self._torque)
+        return Truth(self._qpos[:, :3], velocity, self._qvel[:, :3], self._sites[:, self._feet], self._torque)
 
 
 def _require_layout(model: mujoco.MjModel, robot: RobotSpec) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -13,7 +12,7 @@ from jack_contract.contract import Contract
 from jack_sim.batch import BatchWorld
 from jack_sim.scene import TRAINING, load_model
 from jack_trainer.tasks.environment import Observation
-from jack_trainer.tasks.locomotion import Locomotion, LocomotionConfig
+from jack_trainer.tasks.locomotion import EXAM, Locomotion, LocomotionConfig
 
 #: Decides for N robots at once: an observation in, actions (N, n) out.
 Actor = Callable[[Observation], Float32]
@@ -39,11 +38,11 @@ class Evaluation:
 
 
 def evaluate(
-    actor: Actor, contract: Contract, task: LocomotionConfig, episodes: int = 100, seed: int = 1
+    actor: Actor, contract: Contract, task: LocomotionConfig = EXAM, episodes: int = 100, seed: int = 1
 ) -> Evaluation:
     """Let a policy live through `episodes` full episodes, one in each of so many worlds."""
     world = BatchWorld(load_model(TRAINING), contract.robot, episodes)
-    environment = Locomotion(world, contract, dataclasses.replace(task, staggered=False), seed)
+    environment = Locomotion(world, contract, task, seed)
     observation = environment.reset()
     on_his_feet = np.ones(episodes, bool)
     time, returns = np.zeros(episodes), np.zeros(episodes)

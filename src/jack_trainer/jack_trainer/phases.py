@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from jack_contract.errors import UnknownNameError
 from jack_trainer.rl.ppo import PPOConfig
-from jack_trainer.tasks.locomotion import LocomotionConfig
+from jack_trainer.tasks.locomotion import EXAM, LocomotionConfig
 
 
 @dataclass(frozen=True)
@@ -14,7 +14,10 @@ class Phase:
     """One phase."""
 
     name: str
+    #: what he trains on
     task: LocomotionConfig
+    #: what he is examined on
+    exam: LocomotionConfig
     ppo: PPOConfig
     #: environment steps it gets
     steps: int
@@ -25,7 +28,7 @@ class Phase:
 
 
 PHASES: dict[str, Phase] = {
-    "stand": Phase("stand", LocomotionConfig(), PPOConfig(), steps=2_000_000, survival=0.97),
+    "stand": Phase("stand", LocomotionConfig(), EXAM, PPOConfig(), steps=2_000_000, survival=0.97),
 }
 
 

@@ -283,7 +283,7 @@ class School:
         return len(lengths) == lengths.maxlen and float(np.mean(lengths)) > 0.9 * self.environment.limit
 
     def _evaluate(self, log: SummaryWriter) -> Evaluation:
-        evaluation = evaluate(self._decide, self.contract, self.phase.task)
+        evaluation = evaluate(self._decide, self.contract, self.phase.exam)
         log.add_scalar("evaluation/survival", evaluation.survival, self.step)
         log.add_scalar("evaluation/mean_time_s", evaluation.mean_time, self.step)
         return evaluation

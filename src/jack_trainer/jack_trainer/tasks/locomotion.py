@@ -16,20 +16,24 @@ from jack_trainer.tasks.environment import Observation, Transition
 from jack_trainer.tasks.rewards import Motion, RewardWeights, total_reward
 
 
+#: [m/s^2]
+GRAVITY = 9.81
+
+
 @dataclass(frozen=True)
 class LocomotionConfig:
-    """The task *stand*."""
+    """The task *stand*: what happens to him, and what counts."""
 
     #: length of an episode [s]
     episode: float = 20.0
-    #: time between two pushes [s]
-    push_interval: float = 4.0
-    #: a push changes the pelvis' velocity by this, in a random direction [m/s]
-    push_speed: float = 0.5
+    #: least and greatest time between two pushes [s]
+    push_interval: tuple[float, float] = (1.0, 3.0)
+    #: a push changes the pelvis' velocity by between these, in a random direction [m/s]
+    push_speed: tuple[float, float] = (0.0, 0.8)
     #: episodes start up to this far from the default pose, each joint [rad]
     start_joint_noise: float = 0.1
     #: episodes start with up to this pelvis velocity, each axis [m/s]
-    start_velocity: float = 0.2
+    start_velocity: float = 0.5
     #: a pelvis lower than this over the lower foot has fallen [m]
     fall_height: float = 0.42
     #: a body tilted further than this has fallen [rad]
@@ -43,6 +47,10 @@ class LocomotionConfig:
     weights: RewardWeights = RewardWeights()
 
 
+#: What he is examined on: a push of 0.5 m/s every 4 s, from a quiet start.
+EXAM = LocomotionConfig(push_interval=(4.0, 4.0), push_speed=(0.5, 0.5), start_velocity=0.2, staggered=False)
+
+
 class Locomotion:
     """N robots on flat ground. An `Environment`."""
 
@@ -53,12 +61,12 @@ class Locomotion:
         period = contract.robot.control_period
         self._period = period
         self._limit = round(config.episode / period)
-        self._push_every = round(config.push_interval / period)
         n = contract.robot.count
         self._history = History(contract.observation, (self.count,))
         self._action = np.zeros((self.count, n), np.float32)
         self._command = Command.zero((self.count,))
         self._age = np.zeros(self.count, np.int64)
+        self._next_push = np.zeros(self.count, np.int64)
         self._return = np.zeros(self.count)
         self._feet = np.zeros((self.count, 2, 3))
         self._height = float(world.truth().position[0, 2] - world.truth().feet[0, :, 2].min())
@@ -121,6 +129,7 @@ class Locomotion:
             "action": self._action,
             "command": self._command.velocity,
             "age": self._age,
+            "next_push": self._next_push,
             "return": self._return,
         }
 
@@ -138,6 +147,7 @@ class Locomotion:
             command=self._command.velocity,
             height=height,
             target_height=self._height,
+            capture_error=capture_error(truth, height),
             joint_position=state.joint_position,
             joint_velocity=state.joint_velocity,
             torque=truth.torque,
@@ -168,12 +178,36 @@ class Locomotion:
         qvel[:, :3] = self._random.uniform(-config.start_velocity, config.start_velocity, (k, 3))
         world.reset(ids, qpos, qvel)
         self._action[ids], self._age[ids], self._return[ids] = 0.0, 0, 0.0
+        self._plan_push(ids)
         self._feet[ids] = world.truth().feet[ids]
         state = world.state().rows(ids)
         self._history.fill(ids, self.contract.observation.encode(self.contract.robot, state, self._action[ids]))
 
     def _push(self) -> None:
-        due = np.flatnonzero(self._age % self._push_every == self._push_every - 1)
+        self._next_push -= 1
+        due = np.flatnonzero(self._next_push <= 0)
         angle = self._random.uniform(-np.pi, np.pi, len(due))
-        direction = np.stack((np.cos(angle), np.sin(angle)), axis=-1)
-        self.world.push(due, self.config.push_speed * direction)
+        speed = self._random.uniform(*self.config.push_speed, len(due))
+        self.world.push(due, speed[:, None] * np.stack((np.cos(angle), np.sin(angle)), axis=-1))
+        self._plan_push(due)
+
+    def _plan_push(self, ids: Array) -> None:
+        self._next_push[ids] = self._random.uniform(*self.config.push_interval, len(ids)) / self._period
+
+
+def capture_error(truth: Truth, height: Array) -> Array:
+    """How far the feet are from where they would stop the fall.
+
+    The capture point of the linear inverted pendulum is x + v sqrt(z / g) (Pratt et al. 2006; Hof's extrapolated
+    centre of mass): feet around it bring the body to rest.
+
+    Args:
+        truth: of N robots.
+        height: pelvis over the lower foot, (N,) [m].
+
+    Returns:
+        Horizontal distance between capture point and the middle between the feet, (N,) [m].
+    """
+    pendulum = np.sqrt(np.maximum(height, 0.0) / GRAVITY)
+    offset = truth.position[:, :2] + truth.world_velocity[:, :2] * pendulum[:, None] - truth.feet[..., :2].mean(axis=1)
+    return np.linalg.norm(offset, axis=-1)

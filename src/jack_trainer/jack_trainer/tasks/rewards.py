@@ -31,6 +31,8 @@ class Motion:
     height: Array
     #: the height to stand at [m]
     target_height: float
+    #: horizontal distance from the capture point to the middle between the feet, (N,) [m]
+    capture_error: Array
     #: (N, n) [rad]
     joint_position: Array
     #: (N, n) [rad/s]
@@ -71,6 +73,7 @@ TERMS: dict[str, Term] = {
     "velocity": lambda m: _closeness(_squared(m.velocity[:, :2] - m.command[:, :2]), 0.5),
     "yaw_rate": lambda m: _closeness((m.angular_velocity[:, 2] - m.command[:, 2]) ** 2, 0.5),
     "height": lambda m: _closeness((m.height - m.target_height) ** 2, 0.08),
+    "capture": lambda m: _closeness(m.capture_error**2, 0.1),
     "pose": _pose,
     "torque": lambda m: _squared(m.torque / m.robot.effort_limit),
     "joint_speed": lambda m: _squared(m.joint_velocity / m.robot.velocity_limit),
@@ -90,6 +93,7 @@ class RewardWeights:
     velocity: float = 2.0
     yaw_rate: float = 0.5
     height: float = 0.5
+    capture: float = 2.0
     pose: float = -0.3
     torque: float = -0.5
     joint_speed: float = -0.5
