@@ -41,5 +41,9 @@ class MessageError(JackError):
     """A ROS message that does not carry what the contract needs."""
 
 
+class NonFiniteError(MessageError):
+    """A message with a number that is not finite: the sensor is broken, or what computed it."""
+
+
 class PolicyError(JackError):
     """A policy file that must not drive a robot."""
