@@ -89,7 +89,7 @@ class ObservationSpec:
             require_last(f"Observation term '{term.name}'", value, term.size)
             parts.append(value if term.scale == 1.0 else value * term.scale)
         frame = np.concatenate(parts, axis=-1, dtype=np.float32, casting="same_kind")
-        return np.clip(frame, -self.clip, self.clip, out=frame)
+        return frame.clip(-self.clip, self.clip, out=frame)
 
     def describe(self) -> str:
         """The resolved table of terms, for people."""

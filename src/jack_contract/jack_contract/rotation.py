@@ -31,8 +31,12 @@ def projected_gravity(orientation: Array) -> Array:
     Returns:
         (..., 3), dimensionless, body frame.
     """
-    x, y, z, w = np.moveaxis(np.asarray(orientation), -1, 0)
-    return np.stack((2 * (w * y - x * z), -2 * (y * z + w * x), 2 * (x * x + y * y) - 1), axis=-1)
+    x, y, z, w = (orientation[..., i] for i in range(4))
+    gravity = np.empty((*orientation.shape[:-1], 3), orientation.dtype)
+    gravity[..., 0] = 2 * (w * y - x * z)
+    gravity[..., 1] = -2 * (y * z + w * x)
+    gravity[..., 2] = 2 * (x * x + y * y) - 1
+    return gravity
 
 
 def yaw(orientation: Array) -> Array:
