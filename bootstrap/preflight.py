@@ -202,10 +202,11 @@ def apt_get() -> list[str] | None:
 
 def refusal(missing: list[Need], reason: str) -> SetupError:
     """Say in one line what the operating system lacks and what to type."""
-    whats = ", ".join(f"{need.what} ({need.why})" for need in missing)
+    reasons = dict.fromkeys(need.why for need in missing)
+    whats = "; ".join(f"{', '.join(n.what for n in missing if n.why == why)} ({why})" for why in reasons)
     packages = " ".join(sorted({need.package for need in missing}))
     return SetupError(
-        f"This machine lacks {whats}; {reason}. On Debian or Ubuntu type: sudo apt-get install -y {packages}   "
+        f"This machine lacks {whats}. {reason}. On Debian or Ubuntu type: sudo apt-get install -y {packages}   "
         "(elsewhere, install what provides them), then ./jack again."
     )
 
@@ -224,12 +225,12 @@ def provide_system_packages(checkout: Checkout, needs: list[Need], allowed: bool
     if not allowed:
         essential = [need for need in missing if need.essential]
         if essential:
-            raise refusal(essential, "--no-system forbids to install it")
+            raise refusal(essential, "--no-system forbids to install that")
         progress.say("Without " + ", ".join(need.what for need in missing) + " the camera will show nothing.")
         return
     apt = apt_get()
     if apt is None:
-        raise refusal(missing, "installing it takes root, or sudo without a password, and apt-get")
+        raise refusal(missing, "Installing it takes root, or sudo without a password, and apt-get")
     for need in missing:
         progress.say(f"  installing {need.package}: {need.what}, {need.why}")
     log = checkout.log("apt")
