@@ -30,10 +30,19 @@ from progress import Progress, SetupError, child_environment, run, tail
 from ros import Ros, find_ros, mend_cmake_paths, render, variables
 
 
-def lacking(checkout: Checkout, ros: Ros) -> dict[str, Path]:
-    """The packages of `underlay/` that this ROS 2 does not have: the wheels are not all of it."""
+def find_packages(checkout: Checkout, ros: Ros) -> dict[str, Path]:
+    """Every ROS 2 package to build, `{name: folder}`.
+
+    Those of `underlay/` stand in for what the wheels do not have, and are left out where ROS 2 has them.
+    """
+    manifests = [
+        path
+        for pattern in ("src/*", "launch", "underlay/*")
+        for path in checkout.root.glob(pattern + "/package.xml")
+    ]
+    names = {path: re.search(r"<name>\s*(\S+?)\s*</name>", path.read_text()) for path in manifests}
+    found = {name[1]: path.parent for path, name in names.items() if name}
     share = (ros.prefix or checkout.venv) / "share"
-    found = {path.parent.name: path.parent for path in (checkout.root / "underlay").glob("*/package.xml")}
     return {name: path for name, path in found.items() if not (share / name / "package.xml").is_file()}
 
 
@@ -43,8 +52,7 @@ def build(checkout: Checkout, ros: Ros, progress: Progress) -> None:
     Raises:
         SetupError: a package does not build; the message has the end of colcon's output.
     """
-    own = {path.parent.name: path.parent for path in (checkout.root / "src").glob("*/package.xml")}
-    packages = own | lacking(checkout, ros)
+    packages = find_packages(checkout, ros)
     running = checkout.state / "building"
     if running.exists():  # the last build was cut off: what it left is not to be trusted
         shutil.rmtree(checkout.state / "build", ignore_errors=True)

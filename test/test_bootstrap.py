@@ -84,6 +84,7 @@ install = Path(sys.argv[sys.argv.index("--install-base") + 1])
 install.mkdir(exist_ok=True)
 sources = sys.argv[sys.argv.index("--base-paths") + 1 : sys.argv.index("--metas")]
 for package in map(Path, sources):
+    assert (package / "package.xml").exists(), package
     print("Starting >>>", package.name, flush=True)
     (install / package.name).mkdir(exist_ok=True)
     time.sleep(0.03)
@@ -126,7 +127,7 @@ def clone(tmp_path: Path) -> Path:
     shutil.copy(ROOT / "jack", root / "jack")
     for package in ("jack_one", "jack_two"):
         (root / "src" / package).mkdir(parents=True)
-        (root / "src" / package / "package.xml").write_text("<package/>")
+        (root / "src" / package / "package.xml").write_text(f"<package><name>{package}</name></package>")
     (root / "colcon.meta").write_text("{}")
     (root / "fake" / "jack_trainer").mkdir(parents=True)
     (root / "fake" / "jack_trainer" / "cli.py").write_text(
@@ -213,7 +214,7 @@ def test_first_call_sets_up_and_second_does_nothing(clone: Path) -> None:
 def test_a_change_of_what_is_built_sets_up_again_without_network(clone: Path) -> None:
     assert jack(clone, "setup").returncode == 0
     calls = (clone / "pip-calls.txt").read_text()
-    (clone / "src" / "jack_one" / "package.xml").write_text("<package format='3'/>")
+    (clone / "src" / "jack_one" / "package.xml").write_text("<package><name>jack_one</name><!-- new --></package>")
     assert jack(clone, "setup", OFFLINE="1").returncode == 0
     assert (clone / "setup-calls.txt").read_text() == "xx"
     assert (clone / "pip-calls.txt").read_text() == calls
@@ -222,7 +223,7 @@ def test_a_change_of_what_is_built_sets_up_again_without_network(clone: Path) ->
 @pytest.mark.parametrize(
     ("path", "again"),
     [
-        ("src/jack_one/launch/new.launch.xml", True),
+        ("src/jack_one/launch/new.launch.py", True),
         ("src/jack_one/jack_one/module.py", False),
         ("README.md", False),
     ],
@@ -329,12 +330,14 @@ def test_help_needs_no_set_up(clone: Path) -> None:
 def test_the_underlay_is_built_where_ros_lacks_it(clone: Path) -> None:
     package = clone / "underlay" / "tf2_msgs" / "package.xml"
     package.parent.mkdir(parents=True)
-    package.write_text("<package/>")
+    package.write_text("<package><name>tf2_msgs</name></package>")
     assert jack(clone, "setup").returncode == 0
     built = clone / ".jack" / "install" / "tf2_msgs"
     assert built.is_dir()
     (clone / ".venv" / "share" / "tf2_msgs").mkdir(parents=True)
-    (clone / ".venv" / "share" / "tf2_msgs" / "package.xml").write_text("<package/>")
+    (clone / ".venv" / "share" / "tf2_msgs" / "package.xml").write_text(
+        f"<package><name>{package}</name></package>"
+    )
     (clone / ".jack" / "ready").unlink()
     assert jack(clone, "setup").returncode == 0
     assert not built.exists()
