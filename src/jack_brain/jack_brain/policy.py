@@ -89,12 +89,12 @@ class Policy:
     @property
     def phase(self) -> str:
         """What it was last trained on."""
-        return str(self.provenance["phase"])
+        return self.provenance["phase"]
 
     @property
     def step(self) -> int:
         """Environment steps it has learnt from."""
-        return int(self.provenance["step"])
+        return self.provenance["step"]
 
     def infer(self, history: Float32, command: Float32 | None = None) -> tuple[Float32, float]:
         """Decide.
@@ -165,10 +165,9 @@ def _require_contract(metadata: dict[str, str], contract: Contract) -> None:
 def _provenance(metadata: dict[str, str]) -> dict[str, Any]:
     try:
         provenance = json.loads(_entry(metadata, policy_file.PROVENANCE))
-        str(provenance["phase"]), int(provenance["step"])
+        return {**provenance, "phase": str(provenance["phase"]), "step": int(provenance["step"])}
     except (KeyError, TypeError, ValueError, RecursionError) as error:
         raise PolicyError(f"The file's provenance needs at least phase and step: {error!r}.") from error
-    return provenance
 
 
 def _session(file: bytes) -> onnxruntime.InferenceSession:
