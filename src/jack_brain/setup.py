@@ -10,6 +10,7 @@ setup(
     data_files=[
         ("share/ament_index/resource_index/packages", [f"resource/{package_name}"]),
         (f"share/{package_name}", ["package.xml"]),
+        (f"share/{package_name}/launch", ["launch/deploy.launch.py"]),
     ],
     install_requires=["setuptools", "numpy"],
     entry_points={"console_scripts": ["brain_node = jack_brain.brain_node:main"]},

@@ -10,6 +10,7 @@ setup(
     data_files=[
         ("share/ament_index/resource_index/packages", [f"resource/{package_name}"]),
         (f"share/{package_name}", ["package.xml"]),
+        (f"share/{package_name}/launch", ["launch/train.launch.py"]),
     ],
     install_requires=["setuptools", "mujoco", "numpy", "scipy", "tyro"],
     zip_safe=False,
@@ -17,5 +18,5 @@ setup(
     maintainer_email="maintainers@jack-robot.org",
     description="Jack in MuJoCo: the robot and scene models, one real-time world, many batched worlds.",
     license="Apache-2.0",
-    entry_points={"console_scripts": []},
+    entry_points={"console_scripts": ["sim_node = jack_sim.sim_node:main"]},
 )

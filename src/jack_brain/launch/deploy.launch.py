@@ -1,0 +1,10 @@
+"""Drive Jack with a policy; `sim:=true` simulates the robot, `--show-args` lists what can be chosen."""
+
+from jack_launch.graphs import DEPLOY
+from jack_launch.ros2 import describe
+from launch import LaunchDescription
+
+
+def generate_launch_description() -> LaunchDescription:
+    """The brain, and the simulation if it is asked for, as jack_launch describes them."""
+    return describe(DEPLOY)

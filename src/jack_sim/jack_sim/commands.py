@@ -1,0 +1,80 @@
+"""Joint commands as they come from outside: checked, and put into the robot's joint order."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from jack_contract.arrays import Float64
+from jack_contract.errors import MessageError
+from jack_contract.robot import RobotSpec
+
+
+class JointCommandMessage(Protocol):
+    """A jack_msgs/JointCommand, as far as it is read here."""
+
+    mode: int
+    name: Sequence[str]
+    position: Sequence[float]
+    stiffness: Sequence[float]
+    damping: Sequence[float]
+
+
+@dataclass(frozen=True)
+class MotorTargets:
+    """What the motors are asked to do, in the robot's joint order."""
+
+    #: (n,) [rad]
+    position: Float64
+    #: (n,) [N m/rad]
+    stiffness: Float64
+    #: (n,) [N m s/rad]
+    damping: Float64
+
+
+class CommandReader:
+    """Reads joint commands for one robot. The order of a sender's names is worked out once."""
+
+    def __init__(self, robot: RobotSpec) -> None:
+        self._robot = robot
+        self._names: list[str] = []
+        self._order = np.zeros(0, dtype=np.intp)
+
+    def read(self, message: JointCommandMessage) -> MotorTargets:
+        """The targets of a message.
+
+        Raises:
+            MessageError: names that are not the robot's, arrays of another length, numbers that are not finite,
+                or a negative gain; says which.
+        """
+        if message.name != self._names:
+            self._order = self._order_of(list(message.name))
+            self._names = list(message.name)
+        targets = MotorTargets(*(self._column(message, name) for name in ("position", "stiffness", "damping")))
+        if (targets.stiffness < 0).any() or (targets.damping < 0).any():
+            raise MessageError("A joint command has a negative gain; allowed: 0 or more.")
+        return targets
+
+    def _column(self, message: JointCommandMessage, field: str) -> Float64:
+        values = np.asarray(getattr(message, field), dtype=np.float64)
+        if values.shape != self._order.shape:
+            raise MessageError(
+                f"A joint command has {values.size} values of {field}; expected {self._order.size}, one per name."
+            )
+        if not np.isfinite(values).all():
+            bad = [name for name, value in zip(self._names, values, strict=True) if not np.isfinite(value)]
+            raise MessageError(f"A joint command has a {field} that is no finite number: {', '.join(bad)}.")
+        return values[self._order]
+
+    def _order_of(self, names: list[str]) -> np.ndarray:
+        own = self._robot.joint_names
+        if sorted(names) != sorted(own):
+            missing, unknown = sorted(set(own) - set(names)), sorted(set(names) - set(own))
+            raise MessageError(
+                f"A joint command must name each joint of '{self._robot.name}' once; missing: {missing or 'none'}, "
+                f"unknown: {unknown or 'none'}, {len(names)} names for {len(own)} joints."
+            )
+        return np.array([names.index(name) for name in own], dtype=np.intp)
