@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import mujoco
 import numpy as np
 from mujoco.batch import Batch
+from numpy.typing import NDArray
 
 from jack_contract.arrays import Array, Float64
 from jack_contract.errors import JackError
@@ -18,6 +19,8 @@ FEET = ("left_foot", "right_foot")
 _IMU = "imu"
 _ROOT_POSITIONS = 7
 _ROOT_VELOCITIES = 6
+#: Warnings after which MuJoCo puts a simulation back to its defaults by itself.
+_DIVERGED = slice(mujoco.mjtWarning.mjWARN_BADQPOS.value, mujoco.mjtWarning.mjWARN_BADQACC.value + 1)
 
 
 @dataclass
@@ -57,6 +60,7 @@ class BatchWorld:
         self._sites: Float64 = self.batch.bind("site_xpos")
         self._torque: Float64 = self.batch.bind("actuator_force")
         self._sensors: Float64 = self.batch.bind("sensordata")
+        self._warnings = self.batch.warning[:, _DIVERGED, 1]  # last index: where it was, how often
         self._feet = [model.site(name).id for name in FEET]
         self._acceleration = model.sensor("imu_linear_acceleration").adr[0]
         self._home = model.key("home").qpos.copy()
@@ -80,6 +84,10 @@ class BatchWorld:
         """Advance every robot by one control period under joint targets (N, n) [rad]."""
         self._ctrl[:] = targets
         self.batch.step(nstep=self.substeps)
+
+    def diverged(self) -> NDArray[np.bool_]:
+        """Robots whose physics broke down since their last reset, (N,); MuJoCo has teleported them."""
+        return (self._warnings > 0).any(axis=1)
 
     def push(self, ids: Array, velocity: Array) -> None:
         """Add a horizontal velocity (k, 2) [m/s, world] to the pelvis of the robots `ids`."""

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from jack_brain.network.brain import Brain, Inputs
+from jack_contract.errors import JackError
 from jack_contract.mirror import Mirror
 from jack_trainer.rl.rollout import Rollout, Samples
 from jack_trainer.tasks.environment import Environment, Observation, Transition
@@ -131,6 +132,7 @@ class PPO:
             self.optimiser.zero_grad(set_to_none=True)
             loss.backward()
             norm = torch.nn.utils.clip_grad_norm_(brain.parameters(), config.gradient_norm)
+            _require_finite(norm, policy_loss, value_loss)
             half = len(part.mean) // 2  # the other half may be mirrored, and no policy is quite symmetrical
             moved = divergence(part.mean[half:], old_log_std, output.mean[half:].detach(), brain.log_std.detach())
             self._adapt(float(moved))
@@ -245,6 +247,16 @@ def divergence(old_mean: Tensor, old_log_std: Tensor, mean: Tensor, log_std: Ten
     ratio = (2 * (old_log_std - log_std)).exp()
     distance = ((mean - old_mean) * torch.exp(-log_std)).square()
     return (log_std - old_log_std + 0.5 * (ratio + distance - 1.0)).sum(-1).mean()
+
+
+def _require_finite(norm: Tensor, policy_loss: Tensor, value_loss: Tensor) -> None:
+    """Stop before a gradient that is no number becomes the weights, and they the next checkpoint."""
+    if not torch.isfinite(norm):
+        policy, value = policy_loss.item(), value_loss.item()
+        raise JackError(
+            f"Learning broke down: its gradient is not finite (policy loss {policy:.3g}, value loss {value:.3g}). "
+            f"The last checkpoint is sound; go on from it with ./jack train --resume."
+        )
 
 
 def _sizes(observation: Observation, brain: Brain) -> tuple[tuple[int, ...], int, int]:

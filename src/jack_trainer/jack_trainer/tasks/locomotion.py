@@ -85,8 +85,8 @@ class Locomotion:
         state, truth = self.world.state(), self.world.truth()
         motion = self._motion(state, truth, action)
         reward, terms = total_reward(self.config.weights, motion, self._period)
-        # Physics that broke down leaves NaN behind: no credit, and the robot starts anew.
-        broken = ~np.isfinite(reward)
+        # Physics broke down, or the action was no number: no credit, and the robot starts anew.
+        broken = self.world.diverged() | ~np.isfinite(reward)
         reward[broken] = 0.0
         terminated = motion.fallen | broken
         truncated = (self._age >= self._limit) & ~terminated
@@ -107,6 +107,7 @@ class Locomotion:
 
     def load_state_dict(self, state: dict[str, Array]) -> Observation:
         """Go on from a `state_dict` of an environment of the same size; returns the observation it ended with."""
+        self._history.fill(np.arange(self.count), self._history.frames[:, -1])  # they are no first frames
         for name, array in self._arrays().items():
             array[...] = state[name]
         return self._seen()

@@ -1,0 +1,355 @@
+import itertools
+import math
+
+import numpy as np
+import pytest
+
+from jack_contract.rotation import xyzw_to_wxyz
+from jack_sim.batch import Truth
+from jack_trainer.tasks.locomotion import EXAM, LocomotionConfig, capture_error
+
+#: What a robot that lies on the ground is allowed.
+NEVER_FALLS = {"fall_height": -9.0, "fall_tilt": math.pi}
+
+
+def still(environment) -> np.ndarray:
+    """The action that asks for the default pose."""
+    return np.zeros((environment.count, environment.contract.robot.count), np.float32)
+
+
+def small(environment, seed=0):
+    """Actions without end, each a little different."""
+    random = np.random.default_rng(seed)
+    while True:
+        yield (0.3 * random.standard_normal(still(environment).shape)).astype(np.float32)
+
+
+def put(environment, robot: int, height: float | None = None, roll: float = 0.0) -> None:
+    """Hold one robot at a pelvis height [m] and roll [rad], at rest."""
+    qpos = environment.world.home.copy()
+    qpos[2] = qpos[2] if height is None else height
+    qpos[3:7] = xyzw_to_wxyz(np.array([math.sin(roll / 2), 0.0, 0.0, math.cos(roll / 2)]))
+    environment.world.reset(np.array([robot]), qpos[None])
+
+
+def watch_pushes(environment, monkeypatch) -> list[tuple[np.ndarray, np.ndarray]]:
+    """The robots pushed and their push velocities, one entry a step."""
+    pushes = []
+    original = environment.world.push
+
+    def push(ids, velocity):
+        pushes.append((ids.copy(), velocity.copy()))
+        original(ids, velocity)
+
+    monkeypatch.setattr(environment.world, "push", push)
+    return pushes
+
+
+# -- beginnings
+
+
+def test_episodes_begin_near_the_default_pose_each_in_its_own_way(make_locomotion, contract):
+    environment = make_locomotion(64, start_joint_noise=0.1, start_velocity=0.3)
+    environment.reset()
+    state, velocity = environment.world.state(), environment.world.truth().world_velocity
+    away = state.joint_position - contract.robot.default_position
+    assert np.abs(away).max() <= 0.1 and np.abs(away).max() > 0.09
+    assert np.abs(velocity).max() <= 0.3 and np.abs(velocity).max() > 0.27
+    assert len(np.unique(away, axis=0)) == 64
+    np.testing.assert_array_equal(state.time, 0.0)
+
+
+def test_the_first_observation_fills_the_history(make_locomotion, contract):
+    environment = make_locomotion(3)
+    seen = environment.reset().proprioception
+    spec = contract.observation
+    assert seen.shape == (3, spec.history, spec.frame_size) and seen.dtype == np.float32
+    frame = spec.encode(contract.robot, environment.world.state(), still(environment))
+    for slot in range(spec.history):
+        np.testing.assert_array_equal(seen[:, slot], frame)
+
+
+def test_each_step_adds_a_frame_with_the_action_in_it(make_locomotion, contract):
+    environment = make_locomotion(3)
+    before = environment.reset().proprioception.copy()
+    action = next(small(environment))
+    after = environment.step(action).observation.proprioception
+    np.testing.assert_array_equal(after[:, :-1], before[:, 1:])
+    np.testing.assert_array_equal(
+        after[:, -1], contract.observation.encode(contract.robot, environment.world.state(), action)
+    )
+    np.testing.assert_array_equal(after[:, -1, contract.observation.slices()["previous_action"]], action)
+
+
+def test_staggered_episodes_do_not_end_together(make_locomotion):
+    together = make_locomotion(64, episode=1.0, **NEVER_FALLS)
+    staggered = make_locomotion(64, episode=1.0, staggered=True, **NEVER_FALLS)
+    ends = []
+    for environment in (together, staggered):
+        environment.reset()
+        steps = [environment.step(still(environment)) for _ in range(50)]
+        ends.append([int(step.truncated.sum()) for step in steps])
+    assert ends[0] == [0] * 49 + [64]
+    assert max(ends[1]) < 10 and sum(ends[1]) == 64
+
+
+@pytest.mark.parametrize("commanded", [False, True])
+def test_a_command_is_there_only_where_it_is_asked_for(make_locomotion, commanded):
+    environment = make_locomotion(2, commanded=commanded)
+    for seen in (environment.reset(), environment.step(still(environment)).observation):
+        assert (seen.command is None) != commanded
+        if seen.command is not None:
+            assert seen.command.shape == (2, 3) and seen.command.dtype == np.float32
+
+
+# -- ends
+
+
+@pytest.mark.parametrize(
+    ("place", "limits"),
+    [
+        ({"height": 0.3}, {"fall_height": 0.42, "fall_tilt": 3.1}),
+        ({"height": 1.5, "roll": 1.1}, {"fall_height": -9.0, "fall_tilt": 1.0}),
+        ({"height": 1.5, "roll": -1.1}, {"fall_height": -9.0, "fall_tilt": 1.0}),
+    ],
+)
+def test_a_fall_ends_the_episode_of_the_one_that_fell(make_locomotion, monkeypatch, place, limits):
+    environment = make_locomotion(4, **limits)
+    environment.reset()
+    for _ in range(3):
+        environment.step(still(environment))
+    feet = environment.world.truth()
+    if "roll" not in place:  # sunk into the ground he would be thrown out: low over the lower foot is what counts
+        feet.feet[2, :, 2] += 0.4
+        monkeypatch.setattr(environment.world, "truth", lambda: feet)
+    else:
+        put(environment, 2, **place)
+    step = environment.step(still(environment))
+    assert step.terminated.tolist() == [False, False, True, False]
+    assert not step.truncated.any() and step.final is None
+    assert step.episode_lengths.tolist() == [4] and step.episode_returns.shape == (1,)
+    assert step.terms["fall"] == pytest.approx(environment.config.weights.fall / 4)
+    assert step.reward[2] < step.reward[[0, 1, 3]].min()
+
+
+@pytest.mark.parametrize("place", [{}, {"height": 1.5, "roll": 0.9}])
+def test_less_than_that_is_no_fall(make_locomotion, place):
+    environment = make_locomotion(2, fall_height=0.42 if not place else -9.0)
+    environment.reset()
+    put(environment, 1, **place)
+    assert not environment.step(still(environment)).terminated.any()
+
+
+def test_the_one_that_fell_starts_anew(make_locomotion, contract):
+    environment = make_locomotion(3)
+    environment.reset()
+    for _ in range(3):
+        environment.step(next(small(environment)))
+    put(environment, 1, roll=1.5)
+    seen = environment.step(next(small(environment))).observation.proprioception
+    state = environment.world.state()
+    assert state.time.tolist() == pytest.approx([0.08, 0.0, 0.08])
+    assert np.abs(state.joint_position[1] - contract.robot.default_position).max() <= 0.1
+    frame = contract.observation.encode(contract.robot, state, still(environment))
+    for slot in range(contract.observation.history):  # nothing of the old life, nor of its last action
+        np.testing.assert_array_equal(seen[1, slot], frame[1])
+    assert not np.array_equal(seen[0, 0], seen[0, 1])
+    lengths = [environment.step(still(environment)) for _ in range(2)]
+    assert all(len(step.episode_lengths) == 0 for step in lengths)
+
+
+def test_time_that_is_over_is_no_fall(make_locomotion):
+    environment = make_locomotion(3, episode=0.1)
+    environment.reset()
+    assert environment.limit == 5
+    steps = [environment.step(still(environment)) for _ in range(10)]
+    assert [step.truncated.tolist() for step in steps] == ([[False] * 3] * 4 + [[True] * 3]) * 2
+    assert not any(step.terminated.any() for step in steps)
+    assert [step.final is not None for step in steps] == ([False] * 4 + [True]) * 2
+    assert steps[4].episode_lengths.tolist() == [5, 5, 5]
+    rewards = np.sum([step.reward for step in steps[:5]], axis=0)
+    np.testing.assert_allclose(steps[4].episode_returns, rewards, rtol=1e-5)
+
+
+def test_the_final_observation_is_from_before_the_reset(make_locomotion):
+    """A twin whose time is not over sees at that moment what the final observation says, bit for bit."""
+    short, long = make_locomotion(3, seed=4, episode=0.1), make_locomotion(3, seed=4, episode=1.0)
+    short.reset(), long.reset()
+    for action in itertools.islice(small(short), 5):
+        ended, going_on = short.step(action), long.step(action)
+    np.testing.assert_array_equal(ended.final.proprioception, going_on.observation.proprioception)
+    assert not np.array_equal(ended.final.proprioception, ended.observation.proprioception)
+    kept = ended.final.proprioception.copy()
+    short.step(still(short))
+    np.testing.assert_array_equal(ended.final.proprioception, kept)  # it is a copy
+
+
+def test_only_those_cut_off_are_in_the_final_observation(make_locomotion):
+    environment = make_locomotion(4, episode=0.1)
+    environment.reset()
+    for _ in range(2):
+        environment.step(still(environment))
+    put(environment, 1, roll=1.5)  # falls in step 3 of 5, so its time is over later
+    steps = [environment.step(still(environment)) for _ in range(3)]
+    assert steps[2].truncated.tolist() == [True, False, True, True]
+    assert len(steps[2].final.proprioception) == 3
+
+
+def test_a_fall_as_time_runs_out_is_a_fall(make_locomotion):
+    environment = make_locomotion(2, episode=0.1)
+    environment.reset()
+    for _ in range(4):
+        environment.step(still(environment))
+    put(environment, 0, roll=1.5)
+    step = environment.step(still(environment))
+    assert step.terminated.tolist() == [True, False] and step.truncated.tolist() == [False, True]
+    assert len(step.final.proprioception) == 1
+
+
+# -- physics that breaks down
+
+
+@pytest.mark.parametrize("what", ["position", "velocity", "action"])
+def test_numbers_that_are_none_end_one_episode_and_touch_no_other(make_locomotion, what, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # MuJoCo writes its warnings into a file where it stands
+    environment, twin = make_locomotion(4, seed=2), make_locomotion(4, seed=2)
+    environment.reset(), twin.reset()
+    actions = list(itertools.islice(small(environment), 4))
+    for action in actions[:3]:
+        environment.step(action), twin.step(action)
+    last = actions[3].copy()
+    if what == "action":
+        last[2, 5] = np.nan
+    else:
+        name = {"position": "qpos", "velocity": "qvel"}[what]
+        environment.world.batch.bind(name)[2, 12] = np.nan
+    broken, sound = environment.step(last), twin.step(actions[3])
+    assert broken.terminated.tolist() == [False, False, True, False] and not broken.truncated.any()
+    assert broken.reward[2] == 0.0
+    assert broken.episode_lengths.tolist() == [4] and np.isfinite(broken.episode_returns).all()
+    others = [0, 1, 3]
+    np.testing.assert_array_equal(broken.reward[others], sound.reward[others])
+    seen = broken.observation.proprioception
+    np.testing.assert_array_equal(seen[others], sound.observation.proprioception[others])
+    assert np.isfinite(seen).all()
+    assert environment.world.state().time[2] == 0.0
+    assert not environment.step(still(environment)).terminated.any()
+
+
+# -- pushes
+
+
+def test_pushes_come_when_they_are_planned(make_locomotion, monkeypatch):
+    environment = make_locomotion(3, push_interval=(0.1, 0.1), push_speed=(0.5, 0.5), episode=10.0)
+    environment.reset()
+    pushes = watch_pushes(environment, monkeypatch)
+    for _ in range(17):
+        environment.step(still(environment))
+    assert [len(ids) for ids, _ in pushes] == ([0] * 4 + [3]) * 3 + [0, 0]
+    for _, velocity in pushes[4::5]:
+        np.testing.assert_allclose(np.linalg.norm(velocity, axis=-1), 0.5)
+
+
+def test_a_push_is_felt_in_any_direction(make_locomotion):
+    """Against a twin that is pushed by nothing: the pelvis' velocity differs by the push, and by nothing else."""
+    pushed = make_locomotion(64, push_interval=(0.1, 0.1), push_speed=(0.5, 0.5))
+    spared = make_locomotion(64, push_interval=(0.1, 0.1), push_speed=(0.0, 0.0))
+    for environment in (pushed, spared):
+        environment.reset()
+        for _ in range(5):
+            environment.step(still(environment))
+    difference = pushed.world.batch.bind("qvel") - spared.world.batch.bind("qvel")
+    np.testing.assert_allclose(np.linalg.norm(difference[:, :2], axis=-1), 0.5)
+    np.testing.assert_array_equal(difference[:, 2:], 0.0)
+    angles = np.arctan2(difference[:, 1], difference[:, 0])
+    assert np.histogram(angles, 4, (-np.pi, np.pi))[0].min() > 4
+
+
+def test_times_and_strengths_are_drawn_anew(make_locomotion, monkeypatch):
+    environment = make_locomotion(16, push_interval=(0.1, 0.3), push_speed=(0.2, 0.4), **NEVER_FALLS)
+    environment.reset()
+    pushes = watch_pushes(environment, monkeypatch)
+    for _ in range(100):
+        environment.step(still(environment))
+    steps = [[t for t, (ids, _) in enumerate(pushes) if robot in ids] for robot in range(16)]
+    gaps = np.concatenate([np.diff(times) for times in steps])
+    assert gaps.min() >= 5 and gaps.max() <= 15 and len(np.unique(gaps)) > 5
+    speeds = np.concatenate([np.linalg.norm(velocity, axis=-1) for _, velocity in pushes])
+    assert 0.2 <= speeds.min() < 0.25 and 0.35 < speeds.max() <= 0.4
+
+
+def test_the_exam_is_what_was_promised():
+    """A push of 0.5 m/s every 4 s over 20 s, and no mercy about ages."""
+    assert (EXAM.episode, EXAM.push_interval, EXAM.push_speed) == (20.0, (4.0, 4.0), (0.5, 0.5))
+    assert not EXAM.staggered
+    assert EXAM.fall_tilt <= LocomotionConfig().fall_tilt and EXAM.fall_height >= LocomotionConfig().fall_height
+
+
+# -- going on
+
+
+def test_a_state_dict_has_the_same_future_bit_for_bit(make_locomotion):
+    settings = {"count": 6, "episode": 0.5, "push_interval": (0.1, 0.2), "staggered": True, "commanded": True}
+    original, copy = make_locomotion(seed=1, **settings), make_locomotion(seed=2, **settings)
+    original.reset()
+    actions = small(original)
+    for action in itertools.islice(actions, 20):
+        seen = original.step(action).observation
+    put(original, 3, roll=1.5)  # a fall still to come
+    state, chance = original.state_dict(), original.random.bit_generator.state
+    going_on = copy.load_state_dict(state)
+    copy.random.bit_generator.state = chance
+    np.testing.assert_array_equal(going_on.proprioception, seen.proprioception)
+    ends = 0
+    for action in itertools.islice(actions, 40):
+        one, other = original.step(action), copy.step(action)
+        for name in ("reward", "terminated", "truncated", "episode_returns", "episode_lengths"):
+            np.testing.assert_array_equal(getattr(one, name), getattr(other, name))
+        np.testing.assert_array_equal(one.observation.proprioception, other.observation.proprioception)
+        np.testing.assert_array_equal(one.observation.command, other.observation.command)
+        assert one.terms == other.terms
+        ends += len(one.episode_lengths)
+    assert ends >= 7
+
+
+def test_a_state_dict_is_a_copy(make_locomotion):
+    environment = make_locomotion(2)
+    environment.reset()
+    state = environment.state_dict()
+    before = {name: array.copy() for name, array in state.items()}
+    environment.step(still(environment))
+    for name, array in state.items():
+        np.testing.assert_array_equal(array, before[name])
+
+
+def test_a_seed_decides_everything(make_locomotion):
+    first, same, other = (make_locomotion(4, seed=seed, push_interval=(0.1, 0.2)) for seed in (5, 5, 6))
+    frames = []
+    for environment in (first, same, other):
+        environment.reset()
+        for action in itertools.islice(small(environment), 30):
+            seen = environment.step(action).observation.proprioception
+        frames.append(seen)
+    np.testing.assert_array_equal(frames[0], frames[1])
+    assert not np.array_equal(frames[0], frames[2])
+
+
+# -- the capture point
+
+
+def test_the_capture_point_by_hand():
+    # two robots at (1, 2), feet in the middle at (1, 2); height 0.981 m: sqrt(0.981 / 9.81) = 0.31623 s
+    truth = Truth(
+        position=np.array([[1.0, 2.0, 0.9], [1.0, 2.0, 0.9]]),
+        velocity=np.zeros((2, 3)),
+        world_velocity=np.array([[0.0, 0.0, 5.0], [0.6, -0.8, 0.0]]),
+        feet=np.array([[[1.0, 2.1, 0.0], [1.0, 1.9, 0.0]], [[1.2, 2.1, 0.0], [0.8, 1.9, 0.0]]]),
+        torque=np.zeros((2, 1)),
+    )
+    # at rest (rising does not count) 0; at 1 m/s the time constant
+    np.testing.assert_allclose(capture_error(truth, np.full(2, 0.981)), [0.0, 0.31623], atol=1e-5)
+
+
+def test_lying_deeper_than_the_feet_is_a_number_too():
+    truth = Truth(np.zeros((1, 3)), np.zeros((1, 3)), np.ones((1, 3)), np.zeros((1, 2, 3)), np.zeros((1, 1)))
+    assert capture_error(truth, np.array([-0.5])).tolist() == [0.0]

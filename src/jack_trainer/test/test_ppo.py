@@ -1,0 +1,282 @@
+import copy
+import math
+
+import numpy as np
+import pytest
+import torch
+from scipy import stats
+
+from jack_brain.network.brain import Inputs
+from jack_contract.errors import JackError
+from jack_contract.mirror import Mirror
+from jack_trainer.rl.ppo import EpisodeLog, TorchMirror, divergence, entropy, log_probability
+from jack_trainer.rl.rollout import Samples
+from jack_trainer.tasks.environment import Observation, Transition
+
+
+def normal(seed: int, batch: int = 6, size: int = 3) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    generator = torch.Generator().manual_seed(seed)
+    mean, action = (torch.randn(batch, size, generator=generator, dtype=torch.float64) for _ in range(2))
+    return mean, torch.randn(size, generator=generator, dtype=torch.float64), action
+
+
+# -- the three formulas
+
+
+def test_log_density_is_scipys():
+    mean, log_std, action = normal(1)
+    expected = stats.norm.logpdf(action, mean, log_std.exp()).sum(-1)
+    np.testing.assert_allclose(log_probability(mean, log_std, action), expected, rtol=1e-12)
+
+
+def test_log_density_by_hand():
+    # one action, one deviation from the mean, sigma 2: -1/2 - ln 2 - 1/2 ln(2 pi) = -2.11208571
+    found = log_probability(torch.tensor([[1.0]]), torch.tensor([math.log(2.0)]), torch.tensor([[3.0]]))
+    assert found.tolist() == pytest.approx([-2.11208571])
+
+
+def test_entropy_is_scipys():
+    _, log_std, _ = normal(2)
+    assert float(entropy(log_std)) == pytest.approx(sum(stats.norm(scale=s).entropy() for s in log_std.exp()))
+
+
+def test_divergence_by_hand():
+    # KL(N(0, 1) || N(1, 2)) = ln 2 + (1 + 1) / (2 * 4) - 1/2 = 0.44314718
+    zero, one = torch.zeros(1, 1), torch.ones(1, 1)
+    assert float(divergence(zero, torch.zeros(1), one, torch.tensor([math.log(2.0)]))) == pytest.approx(0.44314718)
+
+
+def test_divergence_is_torchs_and_nothing_between_a_policy_and_itself():
+    (old, old_log_std, _), (new, log_std, _) = normal(3), normal(4)
+    before = torch.distributions.Normal(old, old_log_std.exp())
+    after = torch.distributions.Normal(new, log_std.exp())
+    expected = torch.distributions.kl_divergence(before, after).sum(-1).mean()
+    torch.testing.assert_close(divergence(old, old_log_std, new, log_std), expected)
+    assert float(divergence(old, old_log_std, old, old_log_std)) == 0.0
+
+
+# -- learning
+
+
+def reward_of_the_mean(learner) -> float:
+    """What the toy pays for the policy without noise."""
+    target = torch.rand(500, 1, 2, generator=torch.Generator().manual_seed(9)) * 2 - 1
+    with torch.no_grad():
+        mean = learner.brain(Inputs(target)).mean
+    return float(torch.exp(-(mean - target[:, 0]).square().sum(-1)).mean())
+
+
+@pytest.mark.parametrize("mirror", [True, False])
+def test_it_learns_the_toy(make_learner, mirror):
+    learner = make_learner(mirror=mirror)
+    before = reward_of_the_mean(learner)
+    for _ in range(12):
+        told = learner.iterate()
+    after = reward_of_the_mean(learner)
+    assert before < 0.6  # E exp(-|x|^2) over the square, what doing nothing pays: 0.558
+    assert after > 0.85
+    assert told.noise < 0.5  # surer of itself than at the start
+
+
+def test_a_seed_decides_everything_bit_for_bit(make_learner):
+    learners = [make_learner(seed=3), make_learner(seed=3), make_learner(seed=4)]
+    for learner in learners:
+        for _ in range(3):
+            learner.iterate()
+    first, second, other = (learner.brain.state_dict() for learner in learners)
+    assert all(torch.equal(first[name], second[name]) for name in first)
+    assert not torch.equal(first["action_head.linear.weight"], other["action_head.linear.weight"])
+
+
+def test_the_normaliser_moves_only_after_the_update(make_learner):
+    learner = make_learner()
+    samples = learner.rollout.finish(learner.collect(), 0.9, 0.95)
+    learner.update(samples)
+    assert float(learner.brain.normaliser.count) == 0.0
+    learner.iterate()
+    assert float(learner.brain.normaliser.count) == 8 * 32
+
+
+def test_a_loss_that_is_no_number_stops_the_training_and_spares_the_brain(make_learner):
+    learner = make_learner()
+    samples = learner.rollout.finish(learner.collect(), 0.9, 0.95)
+    samples.advantage[5] = math.nan
+    before = copy.deepcopy(learner.brain.state_dict())
+    with pytest.raises(JackError, match="not finite"):
+        learner.update(samples)
+    weights = {name: t for name, t in learner.brain.state_dict().items() if "normaliser" not in name}
+    assert all(torch.equal(before[name], weight) for name, weight in weights.items())
+
+
+# -- experience
+
+
+def test_what_is_stored_is_what_was_done(make_learner):
+    learner = make_learner()
+    learner.collect()
+    rollout, brain = learner.rollout, learner.brain
+    for t in range(8):
+        assert torch.equal(rollout.proprioception[t], torch.from_numpy(learner.environment.seen[t]))
+    with torch.no_grad():
+        mean = brain(Inputs(rollout.proprioception[5])).mean
+    torch.testing.assert_close(rollout.mean[5], mean)
+    density = torch.distributions.Normal(mean, brain.log_std.exp()).log_prob(rollout.action[5]).sum(-1)
+    torch.testing.assert_close(rollout.log_probability[5], density.detach())
+    error = (rollout.action[5] - rollout.proprioception[5, :, 0]).square().sum(-1)
+    torch.testing.assert_close(rollout.reward[5], torch.exp(-error))
+
+
+def test_time_is_not_an_end(make_learner):
+    """The last step of an episode that was cut off is credited with gamma times the value of what was seen last."""
+    learner = make_learner(gamma=0.5)  # episodes of 8 steps, rollouts of 8
+    learner.brain.value_normaliser.update(torch.tensor([[10.0], [30.0]]))  # values in units of return, not raw
+    learner.collect()
+    rollout, final = learner.rollout, torch.from_numpy(learner.environment.seen[8])
+    with torch.no_grad():
+        value = learner.brain.value_normaliser.restore(learner.brain(Inputs(final)).value)[:, 0]
+    error = (rollout.action[7] - rollout.proprioception[7, :, 0]).square().sum(-1)
+    torch.testing.assert_close(rollout.reward[7], torch.exp(-error) + 0.5 * value)
+    assert rollout.done.sum(0).eq(1.0).all() and rollout.done[7].eq(1.0).all()
+    assert value.mean() > 5.0
+
+
+def recorded(learner, samples: Samples) -> list[Inputs]:
+    """What the brain is shown during an update."""
+    shown: list[Inputs] = []
+    learner.brain.register_forward_pre_hook(lambda _, args: shown.append(args[0]))
+    learner.update(samples)
+    return shown
+
+
+def marked(count: int) -> Samples:
+    """Samples that one can tell apart by either of their two numbers; actions are twice what is seen."""
+    marks = torch.arange(1.0, count + 1) / 100
+    seen = torch.stack((marks, marks + 10.0), dim=-1)
+    return Samples(
+        proprioception=seen[:, None],
+        command=None,
+        action=2.0 * seen,
+        log_probability=torch.zeros(count),
+        mean=torch.zeros(count, 2),
+        value=torch.zeros(count),
+        advantage=torch.randn(count),
+        returns=torch.randn(count),
+    )
+
+
+def test_every_sample_is_seen_once_an_epoch_in_an_order_of_its_own(make_learner):
+    shown = recorded(make_learner(mirror=False, epochs=3, minibatches=4), marked(32))
+    assert [len(inputs.proprioception) for inputs in shown] == [8] * 12
+    epochs = [torch.cat([i.proprioception[:, 0, 0] for i in shown[k : k + 4]]) for k in (0, 4, 8)]
+    for epoch in epochs:
+        torch.testing.assert_close(epoch.sort().values, torch.arange(1.0, 33) / 100)
+    assert not torch.equal(epochs[0], epochs[1]) and not torch.equal(epochs[1], epochs[2])
+
+
+def test_half_of_every_minibatch_is_seen_in_the_mirror(make_learner):
+    shown = recorded(make_learner(mirror=True, epochs=1, minibatches=4), marked(32))
+    unmirrored = []
+    for inputs in shown:
+        left, right = inputs.proprioception[:, 0].T
+        # mirrored: left and right change places, and both angles (rolls) their signs
+        unmirrored += [*(-right[:4]).tolist(), *left[4:].tolist()]
+        torch.testing.assert_close(left[:4], right[:4] - 10.0)  # -(m + 10) = -m - 10
+    assert sorted(unmirrored) == pytest.approx([m / 100 for m in range(1, 33)])
+
+
+def test_a_mirrored_sample_is_mirrored_throughout(contract):
+    """Seen, commanded, done and meant: as the contract's own reflections, and only as many as asked for."""
+    n, size, generator = contract.robot.count, contract.observation.frame_size, torch.Generator().manual_seed(0)
+    mirror = Mirror.of(contract)
+
+    def random(*shape: int) -> torch.Tensor:
+        return torch.randn(*shape, generator=generator)
+
+    samples = Samples(random(5, 3, size), random(5, 3), random(5, n), *[random(5)], random(5, n), *[random(5)] * 3)
+    before = copy.deepcopy(samples)
+    TorchMirror(mirror)(samples, 2)
+    for name, reflection in {"proprioception": mirror.frame, "command": mirror.command, "action": mirror.action,
+                             "mean": mirror.action}.items():  # fmt: skip
+        was, now = getattr(before, name), getattr(samples, name)
+        np.testing.assert_array_equal(now[:2], reflection(was[:2].numpy()))
+        assert torch.equal(now[2:], was[2:])
+    for name in ("log_probability", "value", "advantage", "returns"):
+        assert torch.equal(getattr(samples, name), getattr(before, name))
+
+
+# -- the step size
+
+
+def test_a_policy_that_hardly_moves_learns_faster(make_learner):
+    # aim out of reach: each of 4 minibatches multiplies by 1.5; 1e-3 * 1.5^4 = 5.0625e-3
+    learner = make_learner(rate=1e-3, rate_bounds=(1e-5, 1.0), divergence=1e9, epochs=1, minibatches=4)
+    assert learner.iterate().rate == pytest.approx(5.0625e-3)
+
+
+def test_the_rate_stays_within_its_bounds(make_learner):
+    assert make_learner(rate=1e-3, rate_bounds=(1e-5, 2e-3), divergence=1e9).iterate().rate == 2e-3
+    # aim of nothing: the first minibatch has not moved yet, every later one moved too far
+    assert make_learner(rate=1e-3, rate_bounds=(9e-4, 1.0), divergence=1e-12).iterate().rate == 9e-4
+
+
+def test_between_half_and_twice_the_aim_the_rate_stays(make_learner):
+    samples = marked(32)
+    learner = make_learner(mirror=False, rate=1e-3, epochs=1, minibatches=1, divergence=0.01)
+    with torch.no_grad():
+        here = learner.brain(Inputs(samples.proprioception)).mean
+    # equal spreads: KL = sum of (shift / sigma)^2 / 2 = 2 * (0.05 / 0.5)^2 / 2 = 0.01, the aim
+    samples.mean = here + 0.05
+    assert learner.update(samples).rate == 1e-3
+
+
+# -- what is told
+
+
+def test_explained_variance(make_learner):
+    def explained(value: torch.Tensor, returns: torch.Tensor) -> float:
+        samples = marked(32)
+        samples.value, samples.returns = value, returns
+        return make_learner().update(samples).explained_variance
+
+    returns = torch.linspace(-1.0, 1.0, 32)
+    assert explained(returns.clone(), returns.clone()) == pytest.approx(1.0)
+    assert explained(torch.zeros(32), returns.clone()) == pytest.approx(0.0, abs=1e-6)
+    assert explained(returns / 2, returns.clone()) == pytest.approx(0.75)  # a quarter of the variance is left
+
+
+def test_the_share_of_clipped_samples(make_learner):
+    samples = marked(32)
+    learner = make_learner(mirror=False, epochs=1, minibatches=1, clip=0.2)
+    with torch.no_grad():
+        density = log_probability(
+            learner.brain(Inputs(samples.proprioception)).mean, learner.brain.log_std, samples.action
+        )
+    samples.log_probability = density.clone()
+    samples.log_probability[:8] += 1.0  # a ratio of 1/e for a quarter of them
+    assert learner.update(samples).clipped == 0.25
+
+
+def transition(returns: list[float], lengths: list[int], terms: dict[str, float]) -> Transition:
+    nobody = np.zeros(1, bool)
+    seen = Observation(np.zeros((1, 1, 1), np.float32))
+    return Transition(
+        seen, np.zeros(1, np.float32), nobody, nobody, None, np.array(returns, np.float32), np.array(lengths), terms
+    )
+
+
+def test_the_log_remembers_the_last_episodes():
+    log = EpisodeLog(length=3)
+    assert math.isnan(log.mean_return) and math.isnan(log.mean_length)
+    log.add(transition([1.0, 2.0], [10, 20], {}))
+    log.add(transition([3.0, 4.0], [30, 40], {}))
+    assert log.mean_return == 3.0 and log.mean_length == 30.0  # of 2, 3, 4
+
+
+def test_the_log_smooths_reward_terms_and_is_restored():
+    log = EpisodeLog()
+    log.add(transition([5.0], [7], {"alive": 2.0}))
+    log.add(transition([], [], {"alive": 4.0}))
+    assert log.terms["alive"] == pytest.approx(2.02)  # 0.99 * 2 + 0.01 * 4
+    again = EpisodeLog()
+    again.restore(list(log.returns), list(log.lengths), log.terms)
+    assert (again.mean_return, again.mean_length, again.terms) == (5.0, 7.0, log.terms)

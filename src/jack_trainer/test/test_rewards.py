@@ -1,0 +1,151 @@
+from dataclasses import fields, replace
+
+import numpy as np
+import pytest
+
+from jack_contract.robot import load_robot
+from jack_contract.testing import sample_robot
+from jack_trainer.tasks.rewards import TERMS, Motion, RewardWeights, total_reward
+
+ROBOT = sample_robot()
+NOTHING = RewardWeights(**{field.name: 0.0 for field in fields(RewardWeights)})
+
+
+def at_rest(count: int = 2) -> Motion:
+    """Standing still in the default pose, at the right height, feet under the body; nothing to complain of."""
+    joints = np.zeros((count, ROBOT.count))
+    return Motion(
+        robot=ROBOT,
+        gravity=np.tile([0.0, 0.0, -1.0], (count, 1)),
+        velocity=np.zeros((count, 3)),
+        angular_velocity=np.zeros((count, 3)),
+        command=np.zeros((count, 3)),
+        height=np.full(count, 0.7),
+        target_height=0.7,
+        capture_error=np.zeros(count),
+        joint_position=joints + ROBOT.default_position,
+        joint_velocity=joints.copy(),
+        torque=joints.copy(),
+        action=joints.copy(),
+        previous_action=joints.copy(),
+        contact=np.ones((count, 2), bool),
+        foot_speed=np.zeros((count, 2)),
+        fallen=np.zeros(count, bool),
+    )
+
+
+def second(motion: Motion, name: str, *numbers: float) -> Motion:
+    """The same, but for the first entries of one field of the second robot."""
+    value = getattr(motion, name).astype(float).copy()
+    if value.ndim == 1:
+        value[1] = numbers[0]
+    else:
+        value[1, : len(numbers)] = numbers
+    return replace(motion, **{name: value})
+
+
+def test_every_weight_has_a_term_and_every_term_a_weight():
+    assert {field.name for field in fields(RewardWeights)} == set(TERMS)
+
+
+@pytest.mark.parametrize("name", ["upright", "velocity", "yaw_rate", "height", "capture", "alive"])
+def test_standing_still_earns_all_there_is(name):
+    np.testing.assert_array_equal(TERMS[name](at_rest()), [1.0, 1.0])
+
+
+@pytest.mark.parametrize("name", ["fall", "pose", "torque", "joint_speed", "action_rate", "slip", "sway"])
+def test_standing_still_costs_nothing(name):
+    np.testing.assert_array_equal(TERMS[name](at_rest()), [0.0, 0.0])
+
+
+@pytest.mark.parametrize(
+    ("name", "field", "values", "expected"),
+    [
+        ("upright", "gravity", (0.3, 0.0), np.exp(-1.0)),  # one width (0.3) of tilt
+        ("upright", "gravity", (0.18, 0.24), np.exp(-1.0)),  # sqrt(0.18^2 + 0.24^2) = 0.3
+        ("velocity", "velocity", (0.3, 0.4), np.exp(-1.0)),  # 0.5 m/s too fast, one width
+        ("velocity", "velocity", (0.0, 0.0, 9.0), 1.0),  # up and down is none of its business
+        ("velocity", "command", (1.0, 0.0), np.exp(-4.0)),  # 1 m/s too slow, two widths
+        ("yaw_rate", "angular_velocity", (0.0, 0.0, 0.5), np.exp(-1.0)),
+        ("yaw_rate", "command", (0.0, 0.0, -0.5), np.exp(-1.0)),
+        ("height", "height", (0.62,), np.exp(-1.0)),  # 8 cm too low, one width
+        ("capture", "capture_error", (0.1,), np.exp(-1.0)),
+        ("pose", "joint_position", tuple(ROBOT.default_position[:2] - [0.3, -0.4]), 0.25),  # 0.09 + 0.16
+        ("torque", "torque", tuple(ROBOT.effort_limit[:2] * [0.5, -1.0]), 1.25),  # 1/4 + 1
+        ("joint_speed", "joint_velocity", tuple(ROBOT.velocity_limit[:2] * [0.5, 1.0]), 1.25),
+        ("action_rate", "action", (1.0, 2.0), 5.0),
+        ("action_rate", "previous_action", (3.0,), 9.0),
+        ("slip", "foot_speed", (1.0, 2.0), 5.0),  # both feet on the ground
+        ("sway", "angular_velocity", (3.0, 4.0, 100.0), 25.0),  # yaw does not count
+        ("alive", "fallen", (1.0,), 0.0),
+        ("fall", "fallen", (1.0,), 1.0),
+    ],
+)
+def test_by_hand(name, field, values, expected):
+    term = TERMS[name]
+    first, other = term(second(at_rest(), field, *values))
+    assert other == pytest.approx(expected)
+    assert first == term(at_rest())[0]  # the first robot has nothing to do with it
+
+
+def test_a_foot_in_the_air_does_not_slip():
+    motion = second(second(at_rest(), "foot_speed", 1.0, 2.0), "contact", 1.0, 0.0)
+    assert TERMS["slip"](motion).tolist() == [0.0, 1.0]
+
+
+def test_a_reward_is_the_weighted_sum_over_the_period():
+    motion = second(second(at_rest(), "action", 2.0), "fallen", 1.0)
+    weights = replace(NOTHING, alive=3.0, action_rate=-0.5, fall=-100.0)
+    reward, means = total_reward(weights, motion, 0.02)
+    # standing: 3 * 0.02; fallen: (-0.5 * 4 - 100) * 0.02
+    np.testing.assert_allclose(reward, [0.06, -2.04])
+    assert means == pytest.approx({"alive": 1.5, "action_rate": -1.0, "fall": -50.0})
+
+
+def test_what_has_no_weight_is_not_computed():
+    broken = replace(at_rest(), torque=None)
+    reward, means = total_reward(NOTHING, broken, 0.02)
+    assert reward.tolist() == [0.0, 0.0] and means == {}
+
+
+def reflected(motion: Motion) -> Motion:
+    """What a mirror at the x-z plane shows."""
+    robot, joint_fields = motion.robot, ("joint_position", "joint_velocity", "torque", "action", "previous_action")
+    index = np.array(robot.mirror_index)
+    return replace(
+        motion,
+        gravity=motion.gravity * [1, -1, 1],
+        velocity=motion.velocity * [1, -1, 1],
+        angular_velocity=motion.angular_velocity * [-1, 1, -1],
+        command=motion.command * [1, -1, -1],
+        contact=motion.contact[:, ::-1],
+        foot_speed=motion.foot_speed[:, ::-1],
+        **{name: getattr(motion, name)[:, index] * robot.mirror_sign for name in joint_fields},
+    )
+
+
+def test_the_mirror_image_earns_the_same():
+    """Half of every batch is learnt from its mirror image: no term may tell left from right."""
+    random, robot, count = np.random.default_rng(0), load_robot("jack"), 8
+    joints = random.normal(size=(5, count, robot.count))
+    body = random.normal(size=(4, count, 3))
+    motion = Motion(
+        robot=robot,
+        gravity=body[0],
+        velocity=body[1],
+        angular_velocity=body[2],
+        command=body[3],
+        height=random.random(count),
+        target_height=0.7,
+        capture_error=random.random(count),
+        joint_position=joints[0],
+        joint_velocity=joints[1],
+        torque=joints[2],
+        action=joints[3],
+        previous_action=joints[4],
+        contact=random.random((count, 2)) < 0.5,
+        foot_speed=random.random((count, 2)),
+        fallen=random.random(count) < 0.5,
+    )
+    for name, term in TERMS.items():
+        np.testing.assert_allclose(term(reflected(motion)), term(motion), err_msg=name)
