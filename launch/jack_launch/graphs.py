@@ -74,8 +74,8 @@ def _trainer(args: Mapping[str, str]) -> NodeSpec:
         namespace=args["namespace"],
         parameters={
             "autostart_phase": args["phase"] if args["autostart"] == "true" else "",
-            "runs": args["runs"],
-            "resume": args["resume"],
+            "runs": _absolute(args["runs"]),
+            "resume": _absolute(args["resume"]),
             "brain": args["brain"],
             "steps": whole_number("steps", args["steps"]),
             "seed": whole_number("seed", args["seed"]),
@@ -111,9 +111,14 @@ def _policy(args: Mapping[str, str]) -> str:
     if args["policy"] != NEWEST:
         if args["policy"] and not Path(args["policy"]).is_file():
             raise LaunchError(f"There is no policy file {args['policy']}.")
-        return args["policy"]
+        return _absolute(args["policy"])
     found = newest_policy(Path(args["runs"]))
-    return str(found.resolve()) if found else ""
+    return str(found.absolute()) if found else ""
+
+
+def _absolute(path: str) -> str:
+    """A path that means the same in a node, wherever that runs; an empty one stays empty."""
+    return str(Path(path).absolute()) if path else ""
 
 
 TRAIN = Graph(

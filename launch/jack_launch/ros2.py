@@ -1,8 +1,10 @@
 """The front end of `ros2 launch`: a graph as actions of launch_ros."""
 
+# pyright: reportMissingImports=false, reportAttributeAccessIssue=false
+# The ROS 2 of PyPI has no launch: where types are checked, it is usually not there.
+
 from __future__ import annotations
 
-from launch import LaunchContext, LaunchDescription
 from launch.action import Action
 from launch.actions import DeclareLaunchArgument, EmitEvent, OpaqueFunction, RegisterEventHandler, Shutdown
 from launch.events import matches_action
@@ -14,6 +16,7 @@ from launch_ros.parameter_descriptions import ParameterValue
 from lifecycle_msgs.msg import Transition
 
 from jack_launch.description import Graph, NodeSpec, Parameter
+from launch import LaunchContext, LaunchDescription
 
 
 def describe(graph: Graph) -> LaunchDescription:

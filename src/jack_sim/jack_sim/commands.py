@@ -2,25 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any
 
 import numpy as np
 
 from jack_contract.arrays import Float64
-from jack_contract.errors import MessageError
+from jack_contract.errors import MessageError, NonFiniteError
 from jack_contract.robot import RobotSpec
 
-
-class JointCommandMessage(Protocol):
-    """A jack_msgs/JointCommand, as far as it is read here."""
-
-    mode: int
-    name: Sequence[str]
-    position: Sequence[float]
-    stiffness: Sequence[float]
-    damping: Sequence[float]
+#: A jack_msgs/JointCommand, or anything with its fields.
+Message = Any
 
 
 @dataclass(frozen=True)
@@ -43,12 +35,12 @@ class CommandReader:
         self._names: list[str] = []
         self._order = np.zeros(0, dtype=np.intp)
 
-    def read(self, message: JointCommandMessage) -> MotorTargets:
+    def read(self, message: Message) -> MotorTargets:
         """The targets of a message.
 
         Raises:
             MessageError: names that are not the robot's, arrays of another length, numbers that are not finite,
-                or a negative gain; says which.
+                or a negative gain; says which (NonFiniteError for the numbers).
         """
         if message.name != self._names:
             self._order = self._order_of(list(message.name))
@@ -58,7 +50,7 @@ class CommandReader:
             raise MessageError("A joint command has a negative gain; allowed: 0 or more.")
         return targets
 
-    def _column(self, message: JointCommandMessage, field: str) -> Float64:
+    def _column(self, message: Message, field: str) -> Float64:
         values = np.asarray(getattr(message, field), dtype=np.float64)
         if values.shape != self._order.shape:
             raise MessageError(
@@ -66,7 +58,7 @@ class CommandReader:
             )
         if not np.isfinite(values).all():
             bad = [name for name, value in zip(self._names, values, strict=True) if not np.isfinite(value)]
-            raise MessageError(f"A joint command has a {field} that is no finite number: {', '.join(bad)}.")
+            raise NonFiniteError(f"A joint command has a {field} that is no finite number: {', '.join(bad)}.")
         return values[self._order]
 
     def _order_of(self, names: list[str]) -> np.ndarray:

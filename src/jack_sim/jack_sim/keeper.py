@@ -1,4 +1,4 @@
-"""When Jack hangs and when he stands: decides, step by step, what the gantry does."""
+"""When Jack hangs and when he stands: decides, step by step, what the gantry does, as a person beside it would."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Rope(Protocol):
 
 
 class Keeper:
-    """Lets Jack down when a policy drives him, and picks him up when he falls or nobody drives him any more."""
+    """Lets Jack down when a policy drives him, and picks him up when he falls."""
 
     def __init__(self, rope: Rope) -> None:
         """Watch over the robot on this rope; he hangs, or is about to be hung."""
@@ -79,24 +79,30 @@ class Keeper:
             self._rope.lower()
             self._enter(self._rope.mode, now)
             return "Jack is let down"
-        if self._mode in (GantryMode.LOWERING, GantryMode.RELEASED) and (fallen or not driven):
-            return self._pick_up(now, fallen, stood)
+        if self._mode is GantryMode.LOWERING and not driven:
+            return self._pick_up(now, "Nobody drives Jack any more; he is pulled up again")
+        if self._mode in (GantryMode.LOWERING, GantryMode.RELEASED) and fallen:
+            self.falls += 1
+            lowering = self._mode is GantryMode.LOWERING
+            return self._pick_up(
+                now, "Jack did not carry himself; lifted" if lowering else f"Jack fell after {stood:.1f} s; lifted"
+            )
         return None
+
+    def wants_reset(self, now: float) -> bool:
+        """Whether he hangs quietly after a fall, and the fault that his brain saw in it may be cleared."""
+        return self._mode is GantryMode.HELD and self._fell_with is not None and now - self._since >= PAUSE
 
     def _may_go(self, now: float) -> bool:
         if self._driven_since is None or now - self._driven_since < SETTLE:
             return False
         return self._fell_with != self._policy or now - self._since >= PAUSE
 
-    def _pick_up(self, now: float, fallen: bool, stood: float) -> str:
-        lowering = self._mode is GantryMode.LOWERING
+    def _pick_up(self, now: float, why: str) -> str:
         self._rope.lift()
         self._enter(self._rope.mode, now)
         self._fell_with = self._policy
-        if not fallen:
-            return "Nobody drives Jack any more; he is picked up"
-        self.falls += 1
-        return "Jack did not carry himself; lifted" if lowering else f"Jack fell after {stood:.1f} s; lifted"
+        return why
 
     def _enter(self, mode: GantryMode, now: float) -> None:
         self._mode, self._since = mode, now

@@ -2,11 +2,24 @@
 
 from __future__ import annotations
 
+from enum import IntEnum
+
 from jack_sim.commands import MotorTargets
 from jack_sim.errors import SimulationError
 from jack_sim.gantry import GantryMode
 from jack_sim.keeper import Keeper
 from jack_sim.physics import World
+
+
+class Drive(IntEnum):
+    """Who commands the joints; the numbers are the modes of jack_msgs/JointCommand."""
+
+    #: a brain without a policy: it keeps the default pose
+    NOBODY = 0
+    #: a policy
+    POLICY = 1
+    #: a brain that met a fault: it damps
+    FAULT = 2
 
 
 class LiveWorld:
@@ -19,7 +32,7 @@ class LiveWorld:
             world: with a gantry, unless `gantry` is "off".
             gantry: "auto", "on" or "off", as the parameter of the node `sim`.
             seed: of the small random differences in the starting pose; 0: none.
-            command_timeout: a command older than this is not obeyed any more [s].
+            command_timeout: a command older than this, in simulated time, is not obeyed any more [s].
         """
         self.world = world
         self.seed = seed
@@ -27,7 +40,7 @@ class LiveWorld:
         self._held = gantry != "off"
         self._keeper = Keeper(world.gantry) if gantry == "auto" and world.gantry else None
         self._commanded_at: float | None = None
-        self._run = False
+        self._drive = Drive.NOBODY
         #: which policy drives, as the brain says; any text that differs between two policies
         self.policy = ""
         #: whether the joints only resist motion, for want of commands
@@ -57,20 +70,20 @@ class LiveWorld:
         if self._keeper:
             self._keeper.restart(self.world.time)
 
-    def obey(self, targets: MotorTargets, run: bool, now: float = 0.0) -> None:
-        """Take over a command.
-
-        Args:
-            targets: what the motors are to do from now on.
-            run: whether a policy has the body, rather than a brain that waits or damps.
-            now: when the command came [s, monotonic]; without meaning in lock-step.
-        """
+    def obey(self, targets: MotorTargets, drive: Drive) -> None:
+        """Take over a command; `drive` is whose it is."""
         self.world.command(targets.position, targets.stiffness, targets.damping)
-        self._run, self._commanded_at, self.damped = run, now, False
+        self._drive, self._commanded_at, self.damped = drive, self.world.time, False
 
-    def expire(self, now: float) -> str | None:
-        """Damp the joints if the last command is too old at `now` [s, monotonic]; says so, once."""
-        if self.damped or self._commanded_at is None or now - self._commanded_at <= self._timeout:
+    @property
+    def wants_reset(self) -> bool:
+        """Whether the brain damps since a fall, and he hangs again: time to clear its fault."""
+        faulty = self._drive is Drive.FAULT and not self.damped
+        return faulty and self._keeper is not None and self._keeper.wants_reset(self.world.time)
+
+    def _expire(self) -> str | None:
+        """Damp the joints if the last command is too old. While the world stalls, nothing ages."""
+        if self.damped or self._commanded_at is None or self.world.time - self._commanded_at <= self._timeout:
             return None
         robot = self.world.robot
         self.world.command(self.world.state().joint_position, 0.0 * robot.stiffness, robot.damping)
@@ -83,14 +96,14 @@ class LiveWorld:
         Returns:
             What happened, for people; None while nothing does.
         """
-        event = None
+        event = self._expire()
+        self.steps += 1
         try:
             self.world.step()
         except SimulationError as error:
             self.reset(self.seed)
-            event = str(error)
-        self.steps += 1
-        if event is None and self._keeper:
-            driven = self._run and not self.damped
-            event = self._keeper.watch(self.world.time, self.world.fallen, driven, self.policy)
+            return str(error)
+        if self._keeper:
+            driven = self._drive is Drive.POLICY and not self.damped
+            event = self._keeper.watch(self.world.time, self.world.fallen, driven, self.policy) or event
         return event

@@ -102,7 +102,10 @@ class SimParameters:
         1.0, "Simulated seconds per second; 0: as fast as possible. Without meaning in lock-step.", 0.0, 1000.0
     )
     command_timeout: float = parameter(
-        0.1, "A joint command older than this is not obeyed any more: the joints are damped [s].", 0.01, 10.0
+        0.1,
+        "A joint command older than this (simulated time) is not obeyed any more: the joints are damped [s].",
+        0.01,
+        10.0,
     )
     publish_clock: bool = parameter(True, "Publish simulated time on /clock.")
     odom_rate: float = parameter(50.0, "Of odom, per simulated second [1/s].", 0.1, 1000.0)

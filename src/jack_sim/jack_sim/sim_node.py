@@ -11,29 +11,31 @@ import rclpy
 from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from geometry_msgs.msg import TransformStamped
-from jack_contract.wire import fill_imu, fill_joint_state
 from jack_msgs.msg import BrainStatus, JointCommand
 from jack_msgs.srv import Reset, Step
 from nav_msgs.msg import Odometry
-from rclpy.clock import Clock, ClockType
+from rclpy.clock import Clock
+from rclpy.clock_type import ClockType
 from rclpy.exceptions import ParameterException
 from rclpy.executors import ExternalShutdownException
 from rclpy.experimental.events_executor import EventsExecutor
 from rclpy.node import Node
 from rclpy.publisher import Publisher
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy, qos_profile_sensor_data
+from rclpy.utilities import ok, try_shutdown
 from rosgraph_msgs.msg import Clock as ClockMessage
 from sensor_msgs.msg import CameraInfo, CompressedImage, Imu, JointState
 from sensor_msgs.msg import Image as ImageMessage
 from std_msgs.msg import String
-from std_srvs.srv import SetBool
+from std_srvs.srv import SetBool, Trigger
 from tf2_msgs.msg import TFMessage
 
 from jack_contract.errors import JackError, MessageError
+from jack_contract.wire import fill_imu, fill_joint_state, fill_stamp
 from jack_sim.camera import Camera, Intrinsics
 from jack_sim.camera_feed import CameraFeed, Image, Shot, jpeg
 from jack_sim.commands import CommandReader
-from jack_sim.live import LiveWorld
+from jack_sim.live import Drive, LiveWorld
 from jack_sim.messages import MovingTransforms, fill_camera_info, fill_odometry, fixed_transforms
 from jack_sim.parameters import SimParameters, declare
 from jack_sim.physics import World
@@ -144,6 +146,7 @@ class SimNode(Node):
     def _listen(self) -> None:
         self.create_subscription(JointCommand, "joint_command", self._on_command, COMMAND)
         self.create_subscription(BrainStatus, "brain/status", self._on_brain, 10)
+        self._reset_fault = self.create_client(Trigger, "brain/reset_fault")
         self.create_service(Reset, "~/reset", self._on_reset)
         self.create_service(SetBool, "~/pause", self._on_pause)
         self.create_service(Step, "~/step", self._on_step)
@@ -152,12 +155,12 @@ class SimNode(Node):
         if self.parameters.lock_step and message.header.stamp != self._now():
             return  # it answers readings that were answered before
         try:
-            targets = self._reader.read(message)
-        except MessageError as error:
+            targets, drive = self._reader.read(message), Drive(message.mode)
+        except (MessageError, ValueError) as error:
             self._refused += 1
             self.get_logger().error(str(error), throttle_duration_sec=1.0)
             return
-        self.live.obey(targets, message.mode == JointCommand.RUN, time.monotonic())
+        self.live.obey(targets, drive)
         if self.parameters.lock_step and not self._paused:
             self.advance()
 
@@ -209,11 +212,8 @@ class SimNode(Node):
         if self._period:
             self._missed += max(0, round((now - self._ticked) / self._period) - 1)
         self._ticked = now
-        if self._paused:
-            return
-        if event := self.live.expire(now):
-            self.get_logger().warning(event)
-        self.advance()
+        if not self._paused:
+            self.advance()
 
     def _nudge(self) -> None:
         """In lock-step: send readings again that nobody answered; the first go out before anybody listens."""
@@ -238,6 +238,8 @@ class SimNode(Node):
     def _report(self) -> None:
         before, self._reported = self._reported, (time.monotonic(), self.world.time)
         factor = (self._reported[1] - before[1]) / (self._reported[0] - before[0])
+        if self.live.wants_reset and self._reset_fault.service_is_ready():
+            self._reset_fault.call_async(Trigger.Request())
         trouble = self.feed.trouble
         if trouble != self._camera_said:
             self._camera_said = trouble
@@ -261,8 +263,9 @@ class SimNode(Node):
 
 def stamp_of(seconds: float) -> Time:
     """A time [s] as ROS writes it."""
-    whole, part = divmod(round(seconds * 1e9), 1_000_000_000)
-    return Time(sec=whole, nanosec=part)
+    stamp = Time()
+    fill_stamp(stamp, seconds)
+    return stamp
 
 
 def report(part: str, trouble: str, values: dict[str, object]) -> DiagnosticStatus:
@@ -283,7 +286,7 @@ def main() -> int:
         executor = EventsExecutor()
         executor.add_node(node)
         node.get_logger().info(f"Jack lives in the scene {node.parameters.scene}")
-        while rclpy.ok():  # spin() without a time-out burns a core and hears no signal (rclpy 7.1)
+        while ok():  # spin() without a time-out burns a core and hears no signal (rclpy 7.1)
             executor.spin_once(timeout_sec=1.0)
     except (KeyboardInterrupt, ExternalShutdownException):
         pass
@@ -293,7 +296,7 @@ def main() -> int:
     finally:
         if node is not None:
             node.feed.close()
-        rclpy.try_shutdown()
+        try_shutdown()
     return 0
 
 

@@ -55,25 +55,40 @@ class Death:
         return f"{self.node.full_name} died ({how}). Its log, {self.log}, ends:\n{lines or '    (it is empty)'}"
 
 
+@dataclass(frozen=True, eq=False)
+class _Child:
+    spec: NodeSpec
+    process: subprocess.Popen[bytes]
+
+    def signal(self, number: signal.Signals) -> None:
+        """Signal it and all that it started."""
+        with suppress(ProcessLookupError):  # nobody is left in its group
+            os.killpg(self.process.pid, number)
+
+
 class Supervisor:
     """The processes of one graph. Use it as a context: at its end none of them is left."""
 
     def __init__(self, specs: Iterable[NodeSpec], log_folder: Path) -> None:
         """Find the programs; nothing is started yet.
 
+        Args:
+            specs: the nodes; paths among their parameters must be absolute.
+            log_folder: for what they say; it is also their working directory.
+
         Raises:
             MissingProgramError: a package is not built, or the workspace is not loaded.
         """
-        self.log_folder = log_folder
+        self.log_folder = log_folder.absolute()
         self._commands = [(spec, command(spec)) for spec in specs]
-        self._running: dict[NodeSpec, subprocess.Popen[bytes]] = {}
+        self._running: list[_Child] = []
 
     def __enter__(self) -> Self:
         """Start every process."""
         self.log_folder.mkdir(parents=True, exist_ok=True)
         try:
             for spec, argv in self._commands:
-                self._running[spec] = self._start(spec, argv)
+                self._running.append(_Child(spec, self._start(spec, argv)))
         except BaseException:
             self.stop()
             raise
@@ -91,26 +106,26 @@ class Supervisor:
 
     def poll(self) -> list[Death]:
         """The processes that have ended by themselves since the last call."""
-        ended = [(spec, process) for spec, process in self._running.items() if process.poll() is not None]
-        for spec, process in ended:
-            del self._running[spec]
-            _signal_group(process, signal.SIGKILL)  # what it had started itself
-        return [Death(spec, process.returncode, self.log(spec)) for spec, process in ended]
+        ended = [child for child in self._running if child.process.poll() is not None]
+        self._running = [child for child in self._running if child not in ended]
+        for child in ended:
+            child.signal(signal.SIGKILL)  # what it had started itself
+        return [Death(child.spec, child.process.returncode, self.log(child.spec)) for child in ended]
 
     def stop(self) -> None:
         """End every process within 5 s: interrupt, terminate, kill."""
         for number, patience in ENDING:
-            for process in self._running.values():
-                _signal_group(process, number)
+            for child in self._running:
+                child.signal(number)
             if self._all_gone(time.monotonic() + patience):
                 break
-        for process in self._running.values():
-            _signal_group(process, signal.SIGKILL)
-        self._running.clear()
+        for child in self._running:
+            child.signal(signal.SIGKILL)  # what it had started itself
+        self._running = []
 
     def _all_gone(self, deadline: float) -> bool:
         # Every process is polled each time, so that none stays behind as a zombie.
-        while any([process.poll() is None for process in self._running.values()]):  # noqa: C419
+        while any([child.process.poll() is None for child in self._running]):  # noqa: C419
             if time.monotonic() > deadline:
                 return False
             time.sleep(_POLL)
@@ -122,6 +137,7 @@ class Supervisor:
             return subprocess.Popen(
                 argv,
                 env=environment,
+                cwd=self.log_folder,  # MuJoCo, for one, leaves its log where it runs
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -144,11 +160,6 @@ def tail(path: Path, lines: int = _TAIL_LINES) -> list[str]:
     with path.open("rb") as file:
         file.seek(max(0, path.stat().st_size - _TAIL_BYTES))
         return file.read().decode(errors="replace").splitlines()[-lines:]
-
-
-def _signal_group(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
-    with suppress(ProcessLookupError):  # nobody is left in it
-        os.killpg(process.pid, number)
 
 
 def _tether(parent: int) -> Callable[[], None]:
