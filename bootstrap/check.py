@@ -2,6 +2,7 @@
 
     ./jack test                     formatting, lint, types, every test but the soaks
     ./jack test --soak              the soaks too
+    ./jack test --checks            formatting, lint and types only (what the commit hook runs)
     ./jack test src/jack_brain -x   only what pytest is told to run
 
 The last line counts everything: "N passed, N failed, N skipped", the three checks included.
@@ -77,13 +78,13 @@ def main() -> int:
     """Run what was asked for; returns 0 where nothing failed."""
     parser = argparse.ArgumentParser(prog="./jack test", description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--soak", action="store_true", help="run the long tests too (also JACK_SOAK=1)")
+    parser.add_argument("--checks", action="store_true", help="formatting, lint and types only")
     options, arguments = parser.parse_known_args()
     os.environ["JACK_SOAK"] = "1" if options.soak else os.environ.get("JACK_SOAK", "0")
-    checks = {} if arguments else CHECKS
-    results = [run_check(name, command) for name, command in checks.items()]
-    code, counts = run_tests(arguments, os.environ["JACK_SOAK"] == "1")
-    counts += Counter(passed=results.count(True), failed=results.count(False))
-    print(f"{counts['passed']} passed, {counts['failed']} failed, {counts['skipped']} skipped")
+    results = [run_check(name, command) for name, command in CHECKS.items()] if not arguments else []
+    code, counts = (0, Counter()) if options.checks else run_tests(arguments, os.environ["JACK_SOAK"] == "1")
+    passed, failed = counts["passed"] + results.count(True), counts["failed"] + results.count(False)
+    print(f"{passed} passed, {failed} failed, {counts['skipped']} skipped")
     return 0 if code == 0 and all(results) else 1
 
 

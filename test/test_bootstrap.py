@@ -11,6 +11,7 @@ import subprocess
 import sys
 import textwrap
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,7 @@ from hypothesis import strategies as st
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "bootstrap"))
 
+import check
 import lock
 import lockfile
 import packages
@@ -698,3 +700,63 @@ def test_a_killed_command_is_reported_and_logged(tmp_path: Path) -> None:
     assert code == 3
     assert sorted(lines) == ["one", "two"]
     assert "echo one" in progress.tail(tmp_path / "log" / "x.log")
+
+
+# ----------------------------------------------------------------------------------------------------
+# ./jack test
+
+
+@pytest.fixture
+def checks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> Callable[..., tuple[int, str]]:
+    """Runs `check.main` over a folder with one passing, one failing and one skipped test."""
+    (tmp_path / ".jack").mkdir()
+    (tmp_path / "test_three.py").write_text(
+        "import pytest\n"
+        "def test_good(): pass\n"
+        "def test_bad(): assert False\n"
+        "@pytest.mark.skip\n"
+        "def test_not(): pass\n"
+        "@pytest.mark.soak\n"
+        "def test_long(): pass\n"
+    )
+    monkeypatch.setattr(check, "ROOT", tmp_path)
+    monkeypatch.setattr(check, "CHECKS", {"formatting": ["platform"], "lint": ["no_such_module"]})
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("JACK_SOAK", "0")
+
+    def call(*arguments: str) -> tuple[int, str]:
+        monkeypatch.setattr(sys, "argv", ["check.py", *arguments])
+        code = check.main()
+        return code, capfd.readouterr().out
+
+    return call
+
+
+def test_everything_is_counted_in_the_last_line(checks: Callable[..., tuple[int, str]]) -> None:
+    code, out = checks()
+    assert code == 1
+    assert "formatting: ok" in out
+    assert "lint: FAILED" in out
+    assert out.splitlines()[-1] == "2 passed, 2 failed, 1 skipped"
+
+
+def test_pytest_arguments_run_only_those_tests(checks: Callable[..., tuple[int, str]]) -> None:
+    code, out = checks("test_three.py", "-k", "good")
+    assert (code, out.splitlines()[-1]) == (0, "1 passed, 0 failed, 0 skipped")
+    assert "lint" not in out
+
+
+def test_soaks_run_when_they_are_asked_for(checks: Callable[..., tuple[int, str]]) -> None:
+    assert checks("--soak", "-k", "good or long")[1].splitlines()[-1] == "2 passed, 0 failed, 0 skipped"
+
+
+def test_checks_alone(checks: Callable[..., tuple[int, str]]) -> None:
+    code, out = checks("--checks")
+    assert (code, out.splitlines()[-1]) == (1, "1 passed, 1 failed, 0 skipped")
+
+
+def test_a_run_without_a_test_is_a_failure(checks: Callable[..., tuple[int, str]]) -> None:
+    code, out = checks("-k", "nothing_has_this_name")
+    assert (code, out.splitlines()[-1]) == (1, "0 passed, 1 failed, 0 skipped")
