@@ -17,6 +17,7 @@ from pathlib import Path
 
 import torch
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
+from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
@@ -37,7 +38,8 @@ class CheckpointError(JackError):
 class Numbers(BaseModel):
     """What a checkpoint says besides its tensors."""
 
-    model_config = ConfigDict(extra="forbid")
+    #: NaN stays NaN; as null, which is pydantic's default, it could not be read again
+    model_config = ConfigDict(extra="forbid", ser_json_inf_nan="constants")
 
     #: 1 for this layout
     version: int = 1
@@ -78,11 +80,16 @@ class Checkpoint:
 def write_checkpoint(folder: Path, numbers: Numbers, tensors: Mapping[str, Tensor], policy: bytes) -> Path:
     """Write a checkpoint into `folder` under its step; returns its path.
 
+    One of that step that is whole stays as it is: folders cannot be replaced without a moment in which neither is
+    there, and a training that ends right after a checkpoint writes the same again.
+
     Raises:
         CheckpointError: the disk does not take it; earlier checkpoints are untouched.
     """
     final = folder / f"{numbers.step:012d}"
     aside = folder / f".{final.name}.{os.getpid()}"
+    if _is_whole(final):
+        return final
     files = {
         POLICY: policy,
         TENSORS: save({name: tensor.contiguous() for name, tensor in tensors.items()}),
@@ -91,6 +98,9 @@ def write_checkpoint(folder: Path, numbers: Numbers, tensors: Mapping[str, Tenso
     digests = {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}
     files[MANIFEST] = json.dumps(digests, indent=1).encode()
     try:
+        shutil.rmtree(
+            aside, ignore_errors=True
+        )  # of a process that was killed and had our number: so in containers
         aside.mkdir(parents=True)
         for name, data in files.items():
             write_through(aside / name, data)
@@ -119,8 +129,15 @@ def read_checkpoint(path: Path) -> Checkpoint:
             if hashlib.sha256(data).hexdigest() != digests.get(name):
                 raise CheckpointError(f"{path / name} is not what was written: its SHA-256 differs.")
         return Checkpoint(path, Numbers.model_validate_json(files[NUMBERS]), load(files[TENSORS]))
-    except (OSError, ValidationError) as error:
+    except (OSError, ValidationError, SafetensorError) as error:
         raise CheckpointError(f"{path} is no whole checkpoint: {error}.") from error
+
+
+def _is_whole(path: Path) -> bool:
+    try:
+        return bool(read_checkpoint(path))
+    except CheckpointError:
+        return False
 
 
 def newest_checkpoint(folder: Path) -> Checkpoint:

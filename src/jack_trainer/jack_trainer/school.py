@@ -12,11 +12,11 @@ from typing import Protocol
 
 import numpy as np
 import torch
-from jack_brain.network.export import PolicyExporter
 from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 
 from jack_brain.network.brain import Brain, Inputs
+from jack_brain.network.export import PolicyExporter
 from jack_brain.network.presets import preset
 from jack_contract.arrays import Float32
 from jack_contract.contract import default_contract
@@ -207,7 +207,7 @@ class School:
         self.newest = storage.write_checkpoint(self._checkpoints, numbers, self._tensors(), policy)
         storage.prune(self._checkpoints, self.options.keep)
         file = self.newest / storage.POLICY
-        digest = hashlib.sha256(policy).hexdigest()
+        digest = hashlib.sha256(file.read_bytes()).hexdigest()
         self.listener.on_policy(PolicyFile(file, digest, self.phase.name, self.step, self.contract.digest))
         return self.newest
 
