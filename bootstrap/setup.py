@@ -63,12 +63,18 @@ def build(checkout: Checkout, ros: Ros, progress: Progress) -> None:
     for old in (path for path in (checkout.state / "install").glob("*/") if path.name not in packages):
         shutil.rmtree(old)  # a package that was renamed or removed
 
+    at_work: list[str] = []
+    finished: list[str] = []
+
     def read(line: str) -> None:
         if found := re.match(r"(Starting >>>|Finished <<<) (\S+)", line):
-            counts[found[1]] = counts.get(found[1], 0) + 1
-            progress.note(f"{counts.get('Finished <<<', 0)}/{len(packages)} done, now {found[2]}")
+            if found[1].startswith("Starting"):
+                at_work.append(found[2])
+            else:
+                at_work.remove(found[2])
+                finished.append(found[2])
+            progress.note(f"{len(finished)}/{len(packages)} built, now {', '.join(at_work) or 'the next'}")
 
-    counts: dict[str, int] = {}
     log = checkout.log("build")
     argv = [checkout.python, *checkout.colcon, "--log-base", checkout.state / "log" / "colcon", "build"]
     argv += [

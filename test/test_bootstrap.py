@@ -91,6 +91,7 @@ for package in map(Path, sources):
     (install / package.name).mkdir(exist_ok=True)
     time.sleep(0.03)
     (install / package.name / "done").write_text("whole")
+    print("Finished <<<", package.name, "[0.1s]", flush=True)
 (install / "local_setup.bash").write_text(f"export PYTHONPATH={install}/../../fake:$PYTHONPATH\\nexport OURS=1\\n")
 """
 
