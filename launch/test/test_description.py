@@ -1,4 +1,5 @@
 import pytest
+
 from jack_launch.description import Graph, LaunchArgument, LaunchError, NodeSpec, number, whole_number
 
 GRAPH = Graph(

@@ -1,6 +1,7 @@
 import os
 
 import pytest
+
 from jack_launch.description import LaunchError
 from jack_launch.graphs import DEPLOY, TRAIN, newest_policy
 

@@ -11,11 +11,11 @@ setup(
         ("share/ament_index/resource_index/packages", [f"resource/{package_name}"]),
         (f"share/{package_name}", ["package.xml"]),
     ],
-    install_requires=["setuptools", "numpy"],
+    install_requires=["setuptools", "numpy", "rich", "tyro"],
     entry_points={"console_scripts": ["trainer_node = jack_trainer.trainer_node:main"]},
     zip_safe=False,
     maintainer="Jack maintainers",
     maintainer_email="maintainers@jack-robot.org",
-    description="Jack's school: tasks, reinforcement learning, checkpoints, and the node that trains and publishes.",
+    description="Jack's school: tasks, learning, checkpoints, and the node that trains and publishes.",
     license="Apache-2.0",
 )

@@ -81,7 +81,9 @@ def test_a_node_that_is_killed_is_named_with_the_signal(workspace):
 def test_all_end_within_five_seconds_whatever_they_are_deaf_to(workspace, deaf_to, at_most):
     trap = f"trap '' {deaf_to}; " if deaf_to else ""
     stubborn = program(workspace, "stubborn", f"{trap}echo $$ > stubborn.pid; while true; do sleep 0.05; done")
-    parent = program(workspace, "parent", f"{trap}(while true; do sleep 0.1; done) & echo $! > grandchild.pid; wait; wait")
+    parent = program(
+        workspace, "parent", f"{trap}(while true; do sleep 0.1; done) & echo $! > grandchild.pid; wait; wait"
+    )
     with Supervisor([stubborn, parent], workspace / "log") as supervisor:
         pids = [pid_in(workspace / "log" / name) for name in ("stubborn.pid", "grandchild.pid")]
         assert all(alive(pid) for pid in pids)

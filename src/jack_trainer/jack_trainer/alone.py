@@ -1,0 +1,48 @@
+"""Only a training, in this process: no graph, no ROS. Import it once the environment is fit for learning."""
+
+from __future__ import annotations
+
+from jack_trainer.display import Display, Scene
+from jack_trainer.lesson import in_words
+from jack_trainer.live_graph import INTERRUPTED, OK
+from jack_trainer.school import PolicyFile, Progress, School, TrainOptions
+from jack_trainer.session import Interrupts
+
+
+class Watcher:
+    """A school's listener that shows what it hears."""
+
+    def __init__(self, display: Display) -> None:
+        self._display = display
+
+    def on_progress(self, progress: Progress) -> None:
+        """An update is done."""
+        self._display.show(
+            Scene(
+                phase=progress.phase,
+                step=progress.step,
+                total_steps=progress.total_steps,
+                steps_per_second=progress.steps_per_second,
+                mean_return=progress.mean_return,
+                mean_episode_length=progress.mean_episode_length,
+                remaining=progress.remaining,
+            )
+        )
+
+    def on_policy(self, policy: PolicyFile) -> None:
+        """A checkpoint with a policy is written."""
+
+
+def train_alone(options: TrainOptions) -> int:
+    """Train until it is done or Ctrl-C comes; returns the exit code.
+
+    Raises:
+        JackError: an unknown phase or size, or nothing to resume.
+    """
+    with Interrupts() as interrupts, Display() as display:
+        display.show(Scene(note="loading"))
+        result = School(options, Watcher(display)).run(lambda: interrupts.came)
+        display.say(in_words(result), "bold green")
+        display.say(f"  policy       {result.policy}")
+        display.say("  next         " + ("./jack train --resume" if interrupts.came else "./jack deploy --sim"))
+    return INTERRUPTED if interrupts.came else OK

@@ -1,0 +1,181 @@
+"""The commands of ./jack that are about Jack himself: train, deploy, evaluate.
+
+Each command's class is its command line. What takes long to load is loaded by the command that needs it.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import tyro
+from tyro.conf import Positional
+
+from jack_contract.errors import JackError
+from jack_launch.description import LaunchError
+from jack_launch.graphs import DEPLOY, NEWEST, TRAIN, learning_environment, newest_policy, runs_folder
+from jack_trainer import live_graph
+from jack_trainer.live_graph import FAILED, OK, Standing, run_graph
+from jack_trainer.session import TrainGoal
+
+
+@dataclass(frozen=True)
+class Train:
+    """Teach Jack, and watch him in a live simulation, driven by every new policy."""
+
+    # what he is taught
+    phase: Positional[str] = "stand"
+    # environment steps; 0: as many as the phase gets
+    steps: int = 0
+    # of everything random
+    seed: int = 0
+    # go on with a run: its name or folder, or nothing for the last one
+    resume: str = ""
+    # simulations that he learns in side by side
+    environments: int = 256
+    # size of the brain: nano, small or base
+    brain: str = "nano"
+    # show him living in a simulation of his own; without it only the training runs, and no ROS
+    live: bool = True
+    # the world of the live simulation
+    scene: str = "flat"
+    # for how long the live Jack is to stand on the final policy [s]
+    stand_for: float = 10.0
+    # leave him living afterwards, until Ctrl-C
+    keep: bool = False
+    # folder of the trainings
+    runs: Path = runs_folder()
+
+    def run(self) -> int:
+        """Do it; returns the exit code."""
+        resume = resumed(self.resume, self.runs) if self.resume else None
+        return self._live(resume) if self.live else self._alone(resume)
+
+    def _live(self, resume: Path | None) -> int:
+        given = {"runs": str(self.runs), "environments": str(self.environments), "brain": self.brain}
+        specs = TRAIN.nodes(given | {"autostart": "false", "scene": self.scene})
+        goal = TrainGoal(self.phase, self.steps, self.seed, str(resume or ""))
+        standing = Standing(self.stand_for, self.keep)
+        return run_graph(specs, self.runs, lambda session: live_graph.train(session, goal, standing))
+
+    def _alone(self, resume: Path | None) -> int:
+        os.environ.update(learning_environment())  # torch reads it when it is loaded
+        from jack_trainer.alone import TrainOptions, train_alone
+
+        return train_alone(
+            TrainOptions(
+                phase=self.phase,
+                steps=self.steps,
+                seed=self.seed,
+                resume=resume,
+                runs=self.runs,
+                brain=self.brain,
+                environments=self.environments,
+            )
+        )
+
+
+@dataclass(frozen=True)
+class Deploy:
+    """Run the brain on a policy; on a robot, or with --sim on a simulated one."""
+
+    # simulate the robot; otherwise its driver must be running
+    sim: bool = False
+    # policy file (.onnx); newest: the one that was written last
+    policy: str = NEWEST
+    # the world of the simulation
+    scene: str = "flat"
+    # what holds the simulated robot: auto (until the policy drives him), on or off
+    gantry: str = "auto"
+    # end once the simulated robot stood for so long; 0: go on until Ctrl-C [s]
+    stand_for: float = 0.0
+    # namespace of every node
+    namespace: str = ""
+    # folder of the trainings
+    runs: Path = runs_folder()
+
+    def run(self) -> int:
+        """Do it; returns the exit code."""
+        if self.policy == NEWEST and newest_policy(self.runs) is None:
+            raise JackError(f"There is no policy in {self.runs.absolute()}. Make one with ./jack train.")
+        given = {"sim": str(self.sim).lower(), "policy": self.policy, "scene": self.scene, "gantry": self.gantry}
+        specs = DEPLOY.nodes(given | {"namespace": self.namespace, "runs": str(self.runs)})
+        policy, standing = str(specs[-1].parameters.get("policy", "")), Standing(self.stand_for)
+        return run_graph(specs, self.runs, lambda session: live_graph.deploy(session, policy, standing))
+
+
+@dataclass(frozen=True)
+class Evaluate:
+    """Score a policy: whole episodes with pushes, no exploration noise. Ends with 0 if the phase is passed."""
+
+    # policy file, checkpoint or run; by default the policy that was written last
+    policy: Positional[Path | None] = None
+    # how many
+    episodes: int = 100
+    # of everything random
+    seed: int = 1
+    # folder of the trainings
+    runs: Path = runs_folder()
+
+    def run(self) -> int:
+        """Do it; returns the exit code."""
+        from jack_trainer.exam import examine, find_policy
+
+        path = find_policy(self.policy, self.runs)
+        print(f"Examining {path}", flush=True)
+        result = examine(path, self.episodes, self.seed)
+        print(result)
+        return OK if result.passed else FAILED
+
+
+def resumed(name: str, runs: Path) -> Path:
+    """The run that is meant: a folder, the name of one in `runs`, or `newest`.
+
+    Raises:
+        JackError: there is none; lists those that are there.
+    """
+    newest = newest_policy(runs)
+    places = [newest.parents[2]] if name == NEWEST and newest else [Path(name), runs / name]
+    found = next((path for path in places if (path / "checkpoints").is_dir()), None)
+    if found is None:
+        known = ", ".join(sorted(path.parent.name for path in runs.glob("*/checkpoints"))) or "none"
+        raise JackError(f"There is no run '{name}' to go on with. In {runs.absolute()} there are: {known}.")
+    return found
+
+
+def arguments(given: Sequence[str]) -> list[str]:
+    """The command line, with `--resume` meaning the newest run where none is named."""
+    words = list(given)
+    for index, word in enumerate(words):
+        if word == "--resume" and (index + 1 == len(words) or words[index + 1].startswith("-")):
+            words[index] = f"--resume={NEWEST}"
+    return words
+
+
+def parse(given: Sequence[str]) -> Train | Deploy | Evaluate:
+    """The command that a command line asks for."""
+    return tyro.cli(
+        Annotated[Train, tyro.conf.subcommand("train")]
+        | Annotated[Deploy, tyro.conf.subcommand("deploy")]
+        | Annotated[Evaluate, tyro.conf.subcommand("evaluate")],
+        prog="./jack",
+        description="Jack: teach him, set him to work, score him.",
+        args=arguments(given),
+    )
+
+
+def main() -> NoReturn:
+    """Read the command line, do what it asks for, and end with its exit code."""
+    try:
+        sys.exit(parse(sys.argv[1:]).run())
+    except (JackError, LaunchError) as error:
+        print(f"jack: {error}", file=sys.stderr)
+        sys.exit(FAILED)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,174 @@
+"""The node `console`: what ./jack knows of a running graph, and what it asks of it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Any, Self
+
+import rclpy
+from jack_msgs.action import Train
+from jack_msgs.msg import BrainStatus, TrainingStatus
+from lifecycle_msgs.msg import State, Transition
+from lifecycle_msgs.srv import ChangeState, GetState
+from rclpy.action.client import ActionClient, ClientGoalHandle
+from rclpy.experimental.events_executor import EventsExecutor
+from rclpy.node import Node
+from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
+from rclpy.signals import SignalHandlerOptions
+from rclpy.task import Future
+from rclpy.utilities import try_shutdown
+from std_msgs.msg import String
+
+from jack_launch.description import NodeSpec
+from jack_trainer.session import Outcome, Sight, TrainGoal
+
+LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL, reliability=ReliabilityPolicy.RELIABLE)
+#: How long a service may take to answer before it is asked again [s].
+ANSWER_TIMEOUT = 3.0
+#: Refusals after which a lifecycle node is left alone.
+MAX_REFUSALS = 3
+_NEXT = {
+    State.PRIMARY_STATE_UNCONFIGURED: Transition.TRANSITION_CONFIGURE,
+    State.PRIMARY_STATE_INACTIVE: Transition.TRANSITION_ACTIVATE,
+}
+
+
+class Activation:
+    """Brings one lifecycle node to `active`: asks where it is, asks for the next transition, and so on."""
+
+    def __init__(self, node: Node, name: str) -> None:
+        self._get = node.create_client(GetState, f"{name}/get_state")
+        self._change = node.create_client(ChangeState, f"{name}/change_state")
+        self._waiting: Future | None = None
+        self._asked_at = 0.0
+        self._refusals = 0
+        self.name = name
+        self.active = False
+
+    @property
+    def failed(self) -> bool:
+        """Whether the node refused too often."""
+        return self._refusals >= MAX_REFUSALS
+
+    def proceed(self) -> None:
+        """Do what can be done now; call it often."""
+        if self.active or self.failed:
+            return
+        if self._waiting is None:
+            if self._get.service_is_ready() and self._change.service_is_ready():
+                self._ask(self._get.call_async(GetState.Request()))
+        elif self._waiting.done():
+            answer, self._waiting = self._waiting.result(), None
+            self._understand(answer)
+        elif time.monotonic() - self._asked_at > ANSWER_TIMEOUT:
+            self._waiting = None  # the answer was lost, or is to a question that matters no more
+
+    def _understand(self, answer: Any) -> None:  # noqa: ANN401 - of either service
+        if isinstance(answer, ChangeState.Response):
+            self._refusals += not answer.success
+        elif isinstance(answer, GetState.Response):
+            self.active = answer.current_state.id == State.PRIMARY_STATE_ACTIVE
+            if (transition := _NEXT.get(answer.current_state.id)) is not None:
+                request = ChangeState.Request(transition=Transition(id=transition))
+                self._ask(self._change.call_async(request))
+
+    def _ask(self, future: Future) -> None:
+        self._waiting, self._asked_at = future, time.monotonic()
+
+
+class ConsoleNode(Node):
+    """Listens to the graph, brings its lifecycle nodes up, and sets the trainer its goal."""
+
+    def __init__(self, specs: Sequence[NodeSpec]) -> None:
+        """Listen where these nodes are."""
+        super().__init__("console", namespace=specs[0].namespace, use_global_arguments=False)
+        self.sight = Sight()
+        self._activations = [Activation(self, spec.name) for spec in specs if spec.lifecycle]
+        self.create_subscription(TrainingStatus, "training/status", self._on_training, 10)
+        self.create_subscription(BrainStatus, "brain/status", self._on_brain, 10)
+        self.create_subscription(String, "sim/gantry", self._on_gantry, LATCHED)
+        self._client = ActionClient(self, Train, "train")
+        self._goal: ClientGoalHandle | None = None
+        self._cancelled = False
+        self.outcome: Outcome | None = None
+
+    def proceed(self) -> list[str]:
+        """Bring lifecycle nodes up; returns the names of those that refuse."""
+        for activation in self._activations:
+            activation.proceed()
+        failed = [activation.name for activation in self._activations if activation.failed]
+        self._activations = [a for a in self._activations if not a.failed and not a.active]
+        return failed
+
+    # -- what it hears
+
+    def _on_training(self, message: TrainingStatus) -> None:
+        self.sight.training = message
+
+    def _on_brain(self, message: BrainStatus) -> None:
+        self.sight.brain = message
+
+    def _on_gantry(self, message: String) -> None:
+        self.sight.on_gantry(message.data, time.monotonic())
+
+    # -- the action
+
+    def ready(self) -> bool:
+        """Whether the trainer takes goals."""
+        return self._client.server_is_ready()
+
+    def train(self, goal: TrainGoal) -> None:
+        """Set the trainer a goal; `outcome` is there at its end."""
+        message = Train.Goal(phase=goal.phase, steps=goal.steps, seed=goal.seed, resume=goal.resume)
+        self._client.send_goal_async(message).add_done_callback(self._on_answer)
+
+    def cancel(self) -> None:
+        """Ask the trainer to checkpoint and stop."""
+        self._cancelled = True
+        if self._goal is not None:
+            self._goal.cancel_goal_async()
+
+    def _on_answer(self, future: Future) -> None:
+        handle: ClientGoalHandle | None = future.result()
+        if handle is None or not handle.accepted:
+            self.outcome = Outcome(False, "The trainer refused: it is at work already.")
+            return
+        self._goal = handle
+        handle.get_result_async().add_done_callback(self._on_result)
+        if self._cancelled:
+            handle.cancel_goal_async()
+
+    def _on_result(self, future: Future) -> None:
+        answer: Any = future.result()
+        result: Train.Result = answer.result
+        self.outcome = Outcome(result.success, result.message, result.checkpoint, result.policy)
+
+
+class Connection:
+    """A console on the wire. Use it as a context; signals stay with whoever uses it."""
+
+    def __init__(self, specs: Sequence[NodeSpec]) -> None:
+        self._specs = specs
+
+    def __enter__(self) -> Self:
+        """Join the graph."""
+        rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
+        self.node = ConsoleNode(self._specs)
+        self._executor = EventsExecutor()
+        self._executor.add_node(self.node)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Leave the graph."""
+        try_shutdown()
+
+    def listen(self, seconds: float) -> list[str]:
+        """Let messages in for so long; returns the names of lifecycle nodes that refuse to come up."""
+        deadline = time.monotonic() + seconds
+        while (left := deadline - time.monotonic()) > 0:
+            self._executor.spin_once(timeout_sec=left)
+        return self.node.proceed()

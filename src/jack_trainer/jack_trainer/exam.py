@@ -1,0 +1,106 @@
+"""A policy file before its examiners: the file that a robot would get lives through the phase's exam."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+
+from jack_brain.policy import Policy
+from jack_brain.policy_file import ACTION, COMMAND, PROPRIOCEPTION
+from jack_contract.arrays import Float32
+from jack_contract.contract import default_contract
+from jack_contract.errors import JackError
+from jack_contract.observation import COMMAND_SIZE
+from jack_launch.graphs import newest_policy
+from jack_trainer.checkpoint import POLICY, checkpoints
+from jack_trainer.evaluate import Evaluation, evaluate
+from jack_trainer.phases import phase
+from jack_trainer.tasks.environment import Observation
+
+
+@dataclass(frozen=True)
+class ExamResult:
+    """What came of an exam."""
+
+    #: the file that was examined
+    policy: Path
+    #: environment steps it has learnt from
+    step: int
+    evaluation: Evaluation
+    #: share of episodes that he had to survive
+    required: float
+
+    @property
+    def passed(self) -> bool:
+        """Whether the phase is passed."""
+        return self.evaluation.survival >= self.required
+
+    def __str__(self) -> str:
+        scored = self.evaluation
+        return (
+            f"{scored.survived} of {scored.episodes} episodes ended on his feet (needed: {self.required:.0%}).\n"
+            f"In the mean: {scored.mean_time:.1f} s on his feet, return {scored.mean_return:.1f}. "
+            f"The policy has learnt from {self.step:,} steps."
+        )
+
+
+def examine(path: Path, episodes: int = 100, seed: int = 1) -> ExamResult:
+    """Let a policy file live through whole episodes of its phase's exam, without exploration noise.
+
+    Args:
+        path: of a policy file.
+        episodes: how many, one in each of so many worlds.
+        seed: of everything random.
+
+    Raises:
+        PolicyError: a file that must not drive this robot.
+        UnknownNameError: a phase that this Jack does not know.
+    """
+    contract = default_contract()
+    policy = Policy.load(path, contract)
+    taught = phase(policy.phase)
+    evaluation = evaluate(PolicyActor(path), contract, taught.exam, episodes, seed)
+    return ExamResult(path, policy.step, evaluation, taught.survival)
+
+
+def find_policy(place: Path | None, runs: Path) -> Path:
+    """The policy file of a place: a file itself, or the newest of a checkpoint, of a run, or, for None, of `runs`.
+
+    Raises:
+        JackError: there is none.
+    """
+    if place is None:
+        found = newest_policy(runs)
+    elif place.is_dir():
+        newest = checkpoints(place / "checkpoints")[-1:]
+        found = next((p / POLICY for p in (place, *newest) if (p / POLICY).is_file()), None)
+    else:
+        found = place if place.is_file() else None
+    if found is None:
+        where = place or runs.absolute()
+        raise JackError(
+            f"There is no policy in {where}. Give a policy file, a checkpoint or a run; ./jack train makes one."
+        )
+    return found
+
+
+class PolicyActor:
+    """A policy file that decides for many robots at once."""
+
+    def __init__(self, path: Path) -> None:
+        """Load a file that `Policy.load` has found fit."""
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = 3
+        self._session = onnxruntime.InferenceSession(path.read_bytes(), options, providers=["CPUExecutionProvider"])
+        self._commanded = COMMAND in {given.name for given in self._session.get_inputs()}
+
+    def __call__(self, observation: Observation) -> Float32:
+        """Actions (N, n) for N observations; without a command, he is asked to stand still."""
+        feed = {PROPRIOCEPTION: observation.proprioception}
+        if self._commanded:
+            still = np.zeros((len(observation.proprioception), COMMAND_SIZE), np.float32)
+            feed[COMMAND] = still if observation.command is None else observation.command
+        return np.asarray(self._session.run([ACTION], feed)[0], np.float32)

@@ -1,0 +1,277 @@
+"""The node `trainer`: the school on ROS 2. An action trains, topics tell how it goes and hand out policies."""
+
+from __future__ import annotations
+
+import array
+import os
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import rclpy
+from builtin_interfaces.msg import Time
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
+from jack_msgs.action import Train
+from jack_msgs.msg import Policy, TrainingStatus
+from rclpy.action.server import ActionServer, CancelResponse, GoalResponse, ServerGoalHandle
+from rclpy.exceptions import ParameterException
+from rclpy.executors import ExternalShutdownException
+from rclpy.experimental.events_executor import EventsExecutor
+from rclpy.node import Node
+from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
+from rclpy.task import Future
+from rclpy.utilities import ok, try_shutdown
+
+from jack_contract.errors import JackError
+from jack_sim.parameters import check, declare, parameter
+from jack_trainer.lesson import Lesson
+
+if TYPE_CHECKING:
+    from jack_trainer.school import PolicyFile, Progress, TrainOptions
+
+LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL, reliability=ReliabilityPolicy.RELIABLE)
+#: A larger policy file is not sent, only where it lies [bytes].
+MAX_SENT = 4_000_000
+REPORT_PERIOD = 1.0
+#: How long the end of this process waits for the last checkpoint [s].
+LAST_CHECKPOINT = 2.8
+
+
+@dataclass(frozen=True)
+class TrainerParameters:
+    """Parameters of the node `trainer`."""
+
+    autostart_phase: str = parameter("", "Start training this phase at once; empty: wait for a goal.")
+    steps: int = parameter(0, "Environment steps of a training that starts at once; 0: the phase's own.", 0, 1e12)
+    seed: int = parameter(0, "Of everything random in a training that starts at once.", 0)
+    resume: str = parameter("", "Run that a training that starts at once goes on with; empty: anew.")
+    runs: str = parameter("runs", "Folder of the trainings.")
+    brain: str = parameter("nano", "Size of the brain: nano, small or base.")
+    environments: int = parameter(256, "Simulations that run side by side.", 2, 100_000)
+
+    def __post_init__(self) -> None:
+        check(self)
+
+
+class TrainerNode(Node):
+    """The school's office: takes goals, starts trainings, publishes what comes of them."""
+
+    def __init__(self) -> None:
+        """Declare the parameters, and start training if they say so."""
+        super().__init__("trainer")
+        self.parameters = declare(self, TrainerParameters)
+        self._lesson: Lesson | None = None
+        self._progress: Progress | None = None
+        self._policy = self.create_publisher(Policy, "policy", LATCHED)
+        self._status = self.create_publisher(TrainingStatus, "training/status", 10)
+        self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
+        self.create_timer(REPORT_PERIOD, self._report)
+        self._server = ActionServer(
+            self, Train, "train", self._train, goal_callback=self._on_goal, cancel_callback=self._on_cancel
+        )
+        if self.parameters.autostart_phase:
+            own = self.parameters
+            self._start(Train.Goal(phase=own.autostart_phase, steps=own.steps, seed=own.seed, resume=own.resume))
+
+    # -- the action
+
+    def _on_goal(self, goal: Train.Goal) -> GoalResponse:
+        if self._lesson is not None and not self._lesson.over:
+            self.get_logger().warning("Refused a goal: Jack is being taught already; cancel that first.")
+            return GoalResponse.REJECT
+        return GoalResponse.ACCEPT
+
+    def _on_cancel(self, goal: ServerGoalHandle) -> CancelResponse:
+        if self._lesson is not None:
+            self._lesson.stop()
+        return CancelResponse.ACCEPT
+
+    async def _train(self, goal: ServerGoalHandle) -> Train.Result:
+        done = Future(executor=self.executor)
+
+        def wake() -> None:  # from the lesson's thread: the executor sets the result in its own
+            if self.executor is not None:
+                self.executor.create_task(lambda: done.set_result(None))
+
+        lesson = self._start(goal.request, goal.publish_feedback, wake)
+        await done
+        if goal.is_cancel_requested:
+            goal.canceled()
+        elif lesson.result is None:
+            goal.abort()
+        else:
+            goal.succeed()
+        return result_message(lesson)
+
+    def _start(
+        self,
+        goal: Train.Goal,
+        feedback: Callable[[Train.Feedback], None] = lambda message: None,
+        wake: Callable[[], None] = lambda: None,
+    ) -> Lesson:
+        def options() -> TrainOptions:
+            from jack_trainer.school import TrainOptions  # loads torch: this is called in the lesson's thread
+
+            return TrainOptions(
+                phase=goal.phase,
+                steps=goal.steps,
+                seed=goal.seed,
+                resume=Path(goal.resume) if goal.resume else None,
+                runs=Path(self.parameters.runs),
+                brain=self.parameters.brain,
+                environments=self.parameters.environments,
+            )
+
+        self.get_logger().info(f"Training begins: {goal.phase}")
+        self._lesson = Lesson(options, Reporter(self, feedback, wake))
+        return self._lesson
+
+    # -- what comes of it
+
+    def publish_progress(self, progress: Progress) -> None:
+        """Tell how a training goes; from any thread."""
+        self._progress = progress
+        message = TrainingStatus(
+            run=str(progress.run),
+            phase=progress.phase,
+            step=progress.step,
+            total_steps=progress.total_steps,
+            update=progress.update,
+            steps_per_second=float(progress.steps_per_second),
+            mean_return=float(progress.mean_return),
+            mean_episode_length=float(progress.mean_episode_length),
+            remaining=float(progress.remaining),
+            checkpoint=str(progress.checkpoint or ""),
+        )
+        message.header.stamp = self._now()
+        self._status.publish(message)
+
+    def publish_policy(self, policy: PolicyFile) -> None:
+        """Offer a policy to every brain that listens; from any thread."""
+        size = policy.path.stat().st_size
+        message = Policy(
+            contract_digest=policy.contract_digest, phase=policy.phase, step=policy.step, sha256=policy.sha256
+        )
+        if size <= MAX_SENT:
+            message.onnx = array.array("B", policy.path.read_bytes())
+        else:
+            message.uri = policy.path.absolute().as_uri()
+        message.header.stamp = self._now()
+        self._policy.publish(message)
+        self.get_logger().info(f"Policy of step {policy.step:,} is out: {size / 1000:.0f} kB, {policy.sha256[:12]}")
+
+    def publish_end(self, lesson: Lesson) -> None:
+        """Say how a training ended; from any thread."""
+        (self.get_logger().info if lesson.result else self.get_logger().error)(lesson.message)
+
+    def _report(self) -> None:
+        lesson, progress = self._lesson, self._progress
+        failed = lesson is not None and lesson.over and lesson.result is None
+        state = "idle" if lesson is None else (lesson.message if lesson.over else "training")
+        status = DiagnosticStatus(name="trainer: training", message=state)
+        status.level = DiagnosticStatus.ERROR if failed else DiagnosticStatus.OK
+        if progress is not None:
+            values = {"run": progress.run, "step": progress.step, "steps/s": round(progress.steps_per_second)}
+            status.values = [KeyValue(key=key, value=str(value)) for key, value in values.items()]
+        message = DiagnosticArray(status=[status])
+        message.header.stamp = self._now()
+        self._diagnostics.publish(message)
+
+    def _now(self) -> Time:
+        return self.get_clock().now().to_msg()
+
+    @property
+    def failed(self) -> bool:
+        """Whether the training that this process was started for came to nothing."""
+        lesson = self._lesson
+        return bool(self.parameters.autostart_phase and lesson and lesson.over and not lesson.result)
+
+    def close(self) -> bool:
+        """Stop the training, and wait for its last checkpoint; whether that came in time."""
+        if self._lesson is None:
+            return True
+        self._lesson.stop()
+        self._lesson.join(LAST_CHECKPOINT)
+        return self._lesson.over
+
+
+class Reporter:
+    """A lesson's audience: carries what it hears to the node and to whoever set the goal."""
+
+    def __init__(
+        self, node: TrainerNode, feedback: Callable[[Train.Feedback], None], wake: Callable[[], None]
+    ) -> None:
+        self._node, self._feedback, self._wake = node, feedback, wake
+
+    def on_progress(self, progress: Progress) -> None:
+        """An update is done."""
+        self._tell(lambda: self._feedback(feedback_message(progress)))
+        self._tell(lambda: self._node.publish_progress(progress))
+
+    def on_policy(self, policy: PolicyFile) -> None:
+        """A checkpoint with a policy is written."""
+        self._tell(lambda: self._node.publish_policy(policy))
+
+    def on_end(self, lesson: Lesson) -> None:
+        """The training is over."""
+        self._tell(lambda: self._node.publish_end(lesson))
+        self._tell(self._wake)
+
+    def _tell(self, send: Callable[[], None]) -> None:
+        """Send something. While the process ends, nobody hears it any more, and the checkpoint is still written."""
+        try:
+            send()
+        except Exception:
+            if ok():
+                raise
+
+
+def feedback_message(progress: Progress) -> Train.Feedback:
+    """How a training goes, for whoever set the goal."""
+    return Train.Feedback(
+        step=progress.step,
+        fraction=progress.step / max(1, progress.total_steps),
+        steps_per_second=float(progress.steps_per_second),
+        mean_return=float(progress.mean_return),
+        mean_episode_length=float(progress.mean_episode_length),
+        remaining=float(progress.remaining),
+    )
+
+
+def result_message(lesson: Lesson) -> Train.Result:
+    """What came of a training."""
+    message = Train.Result(success=lesson.result is not None, message=lesson.message)
+    if lesson.result is not None:
+        message.checkpoint, message.policy = str(lesson.result.checkpoint), str(lesson.result.policy)
+        message.step, message.mean_return = lesson.result.step, float(lesson.result.mean_return)
+    return message
+
+
+def main() -> int:
+    """Run the node until it is told to end; a training then checkpoints first."""
+    rclpy.init()
+    node = None
+    try:
+        node = TrainerNode()
+        executor = EventsExecutor()
+        executor.add_node(node)
+        while ok() and not node.failed:  # spin() without a time-out burns a core and hears no signal (rclpy 7.1)
+            executor.spin_once(timeout_sec=1.0)
+        return int(node.failed)
+    except (KeyboardInterrupt, ExternalShutdownException):
+        return 0
+    except (JackError, ParameterException) as error:
+        print(f"trainer: {error}", file=sys.stderr)
+        return 1
+    finally:
+        in_time = node is None or node.close()
+        try_shutdown()
+        if not in_time:  # Python cannot end in order while a thread of it computes
+            print("trainer: the training did not end in time; its newest checkpoint is whole", file=sys.stderr)
+            os._exit(1)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
