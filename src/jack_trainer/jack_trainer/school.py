@@ -158,7 +158,7 @@ class School:
     def run(self, should_stop: Callable[[], bool] = lambda: False) -> TrainResult:
         """Train until the phase is passed, its steps are used up, or somebody says stop; checkpoints last."""
         self._save_options()
-        log = SummaryWriter(self.run_folder / "tensorboard", purge_step=self.step)
+        log = SummaryWriter(self.run_folder / "tensorboard", purge_step=self.step + 1)
         saved, reason, evaluation = self.seconds, "steps", None
         with log:
             while self.step < self.total:
@@ -166,6 +166,7 @@ class School:
                     reason = "stopped"
                     break
                 self._log(log, self._iterate())
+                evaluation = None  # what was found before is of another policy
                 if self.seconds - saved >= self.options.checkpoint_interval or self.newest is None:
                     saved = self.seconds
                     self.save()
@@ -174,7 +175,7 @@ class School:
                         if evaluation.survival >= self.phase.survival:
                             reason = "passed"
                             break
-            if evaluation is None and reason == "steps":
+            if reason == "steps" and evaluation is None:
                 evaluation = self._evaluate(log)
         newest = self.save()
         return TrainResult(
@@ -227,7 +228,10 @@ class School:
             raise JackError(f"{found.path} was trained under another contract; start anew, without --resume.")
         if numbers.phase != self.phase.name:
             raise JackError(f"{found.path} is of phase '{numbers.phase}'; add --phase {numbers.phase}.")
-        self.brain.load_state_dict(found.part("brain"))
+        try:
+            self.brain.load_state_dict(found.part("brain"))
+        except RuntimeError as error:  # torch's own message has a line for every tensor
+            raise JackError(f"{found.path} holds a brain of another size; add --brain to match.") from error
         storage.restore_optimiser(self.ppo.optimiser, found.part("optimiser"), numbers.rate)
         self.ppo.random.set_state(found.part("exploration")["random"])
         state = {name: tensor.numpy() for name, tensor in found.part("environment").items()}

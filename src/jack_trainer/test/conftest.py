@@ -19,6 +19,12 @@ from jack_trainer.tasks.environment import Observation, Transition
 from jack_trainer.tasks.locomotion import Locomotion, LocomotionConfig
 
 
+@pytest.fixture(scope="session", autouse=True)
+def one_thread() -> None:
+    """Batches are so small here that a second thread only waits for the first."""
+    torch.set_num_threads(1)
+
+
 @pytest.fixture(scope="session")
 def contract() -> Contract:
     return default_contract()

@@ -1,0 +1,71 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from jack_trainer.evaluate import Evaluation, evaluate
+from jack_trainer.tasks.locomotion import EXAM
+
+#: Half a second without a push; whoever keeps his pose is still on his feet then.
+QUIET = replace(EXAM, episode=0.5, push_speed=(0.0, 0.0), start_velocity=0.0)
+
+
+@pytest.fixture
+def keep_the_pose(contract):
+    return lambda seen: np.zeros((len(seen.proprioception), contract.robot.count), np.float32)
+
+
+@pytest.fixture
+def give_way(contract):
+    """Bend the knees as far as they go."""
+    action = np.zeros(contract.robot.count, np.float32)
+    for side in ("left", "right"):
+        action[contract.robot.index(f"{side}_knee")] = 20.0
+    return lambda seen: np.tile(action, (len(seen.proprioception), 1))
+
+
+def test_who_keeps_standing_survives(contract, keep_the_pose):
+    found = evaluate(keep_the_pose, contract, QUIET, episodes=5)
+    assert (found.episodes, found.survived, found.survival) == (5, 5, 1.0)
+    assert found.mean_time == pytest.approx(0.5)
+
+
+def test_who_gives_way_falls_and_nobody_waits_for_the_end(contract, give_way):
+    calls = []
+
+    def actor(seen):
+        calls.append(len(seen.proprioception))
+        return give_way(seen)
+
+    found = evaluate(actor, contract, replace(QUIET, episode=20.0), episodes=5)
+    assert (found.survived, found.survival) == (0, 0.0)
+    assert 0.1 < found.mean_time < 3.0
+    assert set(calls) == {5} and len(calls) < 200
+    assert len(calls) >= found.mean_time / contract.robot.control_period
+
+
+def test_one_fall_is_counted_once_and_what_follows_not_at_all(contract, make_locomotion, keep_the_pose):
+    """Against a count by hand: hard pushes fell some, and those start anew and may fall again."""
+    task = replace(EXAM, episode=4.0, push_interval=(0.5, 1.0), push_speed=(1.0, 1.5))
+    found = evaluate(keep_the_pose, contract, task, episodes=8, seed=3)
+    environment = make_locomotion(8, seed=3, **vars(task))
+    seen, falls, until, earned = environment.reset(), np.zeros(8, int), np.zeros(8), np.zeros(8)
+    for _ in range(200):
+        step = environment.step(keep_the_pose(seen))
+        until += falls == 0
+        earned += step.reward * (falls == 0)
+        falls += step.terminated
+    assert falls.max() >= 2  # somebody fell twice
+    assert found.survived == (falls == 0).sum()
+    assert found.mean_time == pytest.approx(until.mean() * 0.02)
+    assert found.mean_return == pytest.approx(earned.mean(), rel=1e-5)
+
+
+def test_a_seed_decides_the_outcome(contract, give_way):
+    task = replace(EXAM, episode=1.0)
+    first, again, other = (evaluate(give_way, contract, task, episodes=3, seed=seed) for seed in (1, 1, 2))
+    assert first == again and first != other
+
+
+def test_survival_is_a_share():
+    assert Evaluation(episodes=100, survived=95, mean_time=19.0, mean_return=50.0).survival == 0.95

@@ -1,0 +1,360 @@
+import hashlib
+import json
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from jack_brain.network.brain import Brain, Inputs
+from jack_brain.policy import Policy, PolicyLimits
+from jack_contract.errors import JackError, PolicyError
+from jack_trainer import phases, school
+from jack_trainer.checkpoint import POLICY, checkpoints, newest_checkpoint, read_checkpoint
+from jack_trainer.evaluate import Evaluation
+from jack_trainer.phases import PHASES
+from jack_trainer.school import School, TrainOptions, newest_run
+
+COUNT = 4
+#: Environment steps of one update.
+UPDATE = COUNT * PHASES["stand"].ppo.rollout
+#: The test machine is shared: no policy is refused for being slow.
+PATIENT = PolicyLimits(period_share=100.0)
+
+
+class Notes:
+    """A listener that remembers."""
+
+    def __init__(self) -> None:
+        self.progress, self.policies, self.files = [], [], []
+
+    def on_progress(self, progress):
+        self.progress.append(progress)
+
+    def on_policy(self, policy):
+        self.policies.append(policy)
+        self.files.append(policy.path.read_bytes())
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """A training of one update with nothing spared: the real exporter, the real examination."""
+    runs = tmp_path_factory.mktemp("whole")
+    student = School(TrainOptions(steps=UPDATE, environments=COUNT, runs=runs, until_passed=False), Notes())
+    return student, student.run()
+
+
+@pytest.fixture
+def make_school(whole, tmp_path, monkeypatch):
+    """A school of a few robots that saves after every update, and whose examinations find nobody standing."""
+    traced, brain = whole[0]._exporter, whole[0].brain
+
+    class Exporter:
+        """Tracing takes seconds: the one traced brain lends its graph to the weights of all the others."""
+
+        def __init__(self, other: Brain) -> None:
+            self.brain = other
+
+        def export(self, provenance) -> bytes:
+            brain.load_state_dict(self.brain.state_dict())
+            return traced.export(provenance)
+
+    monkeypatch.setattr(school, "PolicyExporter", Exporter)
+    monkeypatch.setattr(school, "evaluate", lambda *_: Evaluation(100, 0, 0.5, -1.0))
+
+    def make(updates: int = 2, listener: Notes | None = None, **changes) -> School:
+        given = {"steps": updates * UPDATE, "environments": COUNT, "runs": tmp_path, "checkpoint_interval": 0.0}
+        return School(TrainOptions(**{**given, "until_passed": False, **changes}), listener or Notes())
+
+    return make
+
+
+def contents(path) -> tuple[dict, dict]:
+    """Tensors and numbers of a checkpoint, without what depends on the clock."""
+    found = read_checkpoint(path)
+    return found.tensors, found.numbers.model_dump(exclude={"seconds"})
+
+
+# -- what a training leaves behind
+
+
+def test_a_training_leaves_checkpoints_a_log_and_what_it_was(make_school, contract, tmp_path):
+    notes = Notes()
+    result = make_school(3, notes, seed=7).run()
+    assert result.reason == "steps" and result.step == 3 * UPDATE and result.survival == 0.0
+    assert result.run.parent == tmp_path and result.run.name.endswith("-stand")
+    assert [int(path.name) for path in checkpoints(result.run / "checkpoints")] == [
+        UPDATE,
+        2 * UPDATE,
+        3 * UPDATE,
+    ]
+    assert result.checkpoint == newest_checkpoint(result.run / "checkpoints").path
+    assert result.policy == result.checkpoint / POLICY and result.policy.is_file()
+
+    run = json.loads((result.run / "run.json").read_text())
+    assert run["options"]["seed"] == 7 and run["options"]["environments"] == COUNT
+    assert run["phase"]["name"] == "stand" and run["phase"]["ppo"]["gamma"] == PHASES["stand"].ppo.gamma
+    assert run["contract"]["robot"]["joints"][0]["name"] == contract.robot.joint_names[0]
+
+
+def test_the_log_has_what_one_looks_for(make_school):
+    result = make_school(2).run()
+    events = EventAccumulator(str(result.run / "tensorboard"))
+    events.Reload()
+    tags = set(events.Tags()["scalars"])
+    assert {"episode/return", "episode/length_s", "time/steps_per_second", "evaluation/survival"} <= tags
+    assert {"ppo/divergence", "ppo/explained_variance", "ppo/clipped", "ppo/rate", "reward/alive"} <= tags
+    assert [event.step for event in events.Scalars("ppo/value_loss")] == [UPDATE, 2 * UPDATE]
+    assert all(math.isfinite(event.value) for event in events.Scalars("ppo/policy_loss"))
+
+
+def test_progress_is_told_after_every_update(make_school):
+    notes = Notes()
+    result = make_school(3, notes).run()
+    assert [p.update for p in notes.progress] == [1, 2, 3]
+    assert [p.step for p in notes.progress] == [UPDATE, 2 * UPDATE, 3 * UPDATE]
+    first, *_, last = notes.progress
+    assert first.checkpoint is None and last.checkpoint == result.run / "checkpoints" / f"{2 * UPDATE:012d}"
+    assert (first.phase, first.total_steps, first.run) == ("stand", 3 * UPDATE, result.run)
+    assert first.steps_per_second > 0
+    assert first.remaining == pytest.approx(2 * UPDATE / first.steps_per_second) and last.remaining == 0
+
+
+def test_a_published_policy_loads_and_decides_as_the_brain(make_school, contract):
+    notes = Notes()
+    student = make_school(2, notes)
+    student.run()
+    told = notes.policies[-1]
+    assert hashlib.sha256(notes.files[-1]).hexdigest() == told.sha256
+    assert (told.phase, told.step, told.contract_digest) == ("stand", 2 * UPDATE, contract.digest)
+
+    policy = Policy.load(notes.files[-1], contract, PATIENT)
+    assert (policy.phase, policy.step, policy.sha256) == ("stand", 2 * UPDATE, told.sha256)
+    assert policy.provenance["run"] == student.run_folder.name
+    history = torch.from_numpy(student.environment.reset().proprioception[:1])
+    with torch.no_grad():
+        output = student.brain(Inputs(history))
+    action, value = policy.infer(history[0].numpy())
+    np.testing.assert_allclose(action, output.mean[0], atol=1e-5)
+    assert value == pytest.approx(float(student.brain.value_normaliser.restore(output.value)), abs=1e-4)
+
+
+def test_only_the_newest_are_kept(make_school):
+    result = make_school(4, keep=2).run()
+    assert [int(p.name) for p in checkpoints(result.run / "checkpoints")] == [3 * UPDATE, 4 * UPDATE]
+
+
+def test_between_two_checkpoints_time_passes(make_school):
+    notes = Notes()
+    make_school(4, notes, checkpoint_interval=1000.0).run()
+    assert [p.step for p in notes.policies] == [UPDATE, 4 * UPDATE]  # at once, so that he can be seen; at the end
+
+
+def test_nothing_was_spared_once(whole, contract):
+    result = whole[1]
+    assert result.survival is not None and 0.0 <= result.survival <= 1.0
+    assert Policy.load(result.policy, contract, PATIENT).step == UPDATE
+
+
+# -- going on
+
+
+def test_three_updates_and_three_are_six(make_school):
+    six = make_school(6, seed=5).run()
+    three = make_school(3, seed=5).run()
+    again = make_school(6, seed=5, resume=three.run).run()
+    assert again.run == three.run and again.step == six.step
+    (tensors, numbers), (expected, expected_numbers) = contents(again.checkpoint), contents(six.checkpoint)
+    assert numbers == expected_numbers
+    assert set(tensors) == set(expected)
+    for name, tensor in tensors.items():
+        assert torch.equal(tensor, expected[name]), name
+
+
+def test_another_seed_is_another_training(make_school):
+    one, other = make_school(1, seed=1).run(), make_school(1, seed=2).run()
+    first, second = (contents(result.checkpoint)[0]["brain.action_head.linear.weight"] for result in (one, other))
+    assert not torch.equal(first, second)
+
+
+def test_a_resumed_training_counts_on(make_school):
+    first = make_school(2).run()
+    notes = Notes()
+    second = make_school(3, notes, resume=first.run).run()
+    assert [(p.update, p.step) for p in notes.progress] == [(3, 3 * UPDATE)]
+    assert second.seconds > first.seconds
+    events = EventAccumulator(str(second.run / "tensorboard"))
+    events.Reload()
+    assert [event.step for event in events.Scalars("ppo/rate")] == [UPDATE, 2 * UPDATE, 3 * UPDATE]
+
+
+def test_a_training_that_is_done_still_offers_its_policy(make_school):
+    first = make_school(2).run()
+    notes = Notes()
+    second = make_school(2, notes, resume=first.run).run()
+    assert second.step == first.step and notes.progress == []
+    assert [p.step for p in notes.policies] == [2 * UPDATE]
+    assert hashlib.sha256(notes.files[0]).hexdigest() == notes.policies[0].sha256
+
+
+def test_a_damaged_newest_checkpoint_costs_only_itself(make_school):
+    first = make_school(3).run()
+    (first.checkpoint / POLICY).write_bytes(b"")
+    assert make_school(3, resume=first.run).step == 2 * UPDATE
+
+
+# -- being stopped
+
+
+def test_who_is_stopped_saves_first(make_school):
+    notes = Notes()
+    student = make_school(100, notes, checkpoint_interval=1000.0)
+    result = student.run(lambda: student.update == 3)
+    assert result.reason == "stopped" and result.step == 3 * UPDATE and result.survival is None
+    assert read_checkpoint(result.checkpoint).numbers.update == 3
+    assert notes.policies[-1].step == 3 * UPDATE
+
+
+def test_who_is_stopped_at_once_saves_too(make_school):
+    result = make_school().run(lambda: True)
+    assert result.step == 0 and result.reason == "stopped" and math.isnan(result.mean_return)
+    assert make_school(resume=result.run).step == 0
+
+
+# -- passing
+
+
+def test_who_passes_is_done(make_school, monkeypatch):
+    examined = []
+
+    def exam(actor, contract, task):
+        examined.append(task)
+        return Evaluation(100, 97 if len(examined) == 2 else 50, 19.0, 60.0)
+
+    monkeypatch.setattr(school, "evaluate", exam)
+    student = make_school(10, until_passed=True)
+    student.ppo.episodes.lengths.extend([student.environment.limit] * 100)
+    result = student.run()
+    assert (result.reason, result.survival, result.step) == ("passed", 0.97, 2 * UPDATE)
+    assert examined == [PHASES["stand"].exam] * 2
+
+
+def test_who_falls_in_training_is_not_examined_before_the_end(make_school, monkeypatch):
+    examined = []
+    monkeypatch.setattr(school, "evaluate", lambda *_: examined.append(1) or Evaluation(100, 100, 20.0, 60.0))
+    student = make_school(3, until_passed=True)
+    student.ppo.episodes.lengths.extend([10] * 100)
+    assert student.run().reason == "steps" and len(examined) == 1
+
+
+def test_survival_is_that_of_the_last_policy(make_school, monkeypatch):
+    survived = iter([40, 60, 80])
+    monkeypatch.setattr(school, "evaluate", lambda *_: Evaluation(100, next(survived), 20.0, 60.0))
+    student = make_school(4, until_passed=True)
+    student.ppo.episodes.lengths.extend([student.environment.limit] * 100)
+    student.listener.on_progress = lambda p: p.update == 2 and student.ppo.episodes.lengths.clear()
+    assert student.run().survival == 0.6  # examined after the first update, and at the end
+
+
+def test_who_is_not_to_stop_early_does_not(make_school, monkeypatch):
+    monkeypatch.setattr(school, "evaluate", lambda *_: Evaluation(100, 100, 20.0, 60.0))
+    student = make_school(3)
+    student.ppo.episodes.lengths.extend([student.environment.limit] * 100)
+    result = student.run()
+    assert (result.reason, result.step, result.survival) == ("steps", 3 * UPDATE, 1.0)
+
+
+# -- learning that breaks down
+
+
+def test_a_loss_that_is_no_number_publishes_nothing_and_keeps_the_last_good(make_school, contract):
+    class Poison(Notes):
+        def on_policy(self, policy):
+            super().on_policy(policy)
+            if policy.step == 2 * UPDATE:  # after the second update all is well; the third begins with this
+                with torch.no_grad():
+                    student.brain.log_std[0] = math.nan
+
+    notes = Poison()
+    student = make_school(10, notes)
+    with pytest.raises(JackError, match="not finite"):
+        student.run()
+    assert [p.step for p in notes.policies] == [UPDATE, 2 * UPDATE]
+    newest = newest_checkpoint(student.run_folder / "checkpoints")
+    assert newest.numbers.step == 2 * UPDATE
+    assert all(t.isfinite().all() for name, t in newest.tensors.items() if name.startswith("brain."))
+    Policy.load(newest.path / POLICY, contract, PATIENT)
+    assert make_school(3, resume=student.run_folder).run().step == 3 * UPDATE
+
+
+def test_a_brain_that_answers_nan_is_not_written(make_school):
+    student = make_school()
+    with torch.no_grad():
+        student.brain.action_head.linear.bias[0] = math.nan
+    with pytest.raises(PolicyError, match="not finite"):
+        student.save()
+    assert not (student.run_folder / "checkpoints").exists()
+
+
+# -- what does not fit
+
+
+def test_another_phase_is_refused(make_school, monkeypatch):
+    run = make_school(1).run().run
+    monkeypatch.setitem(phases.PHASES, "walk", replace(PHASES["stand"], name="walk"))
+    with pytest.raises(JackError, match=r"is of phase 'stand'; add --phase stand"):
+        make_school(phase="walk", resume=run)
+
+
+def test_another_contract_is_refused(make_school, contract, monkeypatch):
+    run = make_school(1).run().run
+    other = replace(contract, observation=replace(contract.observation, clip=99.0))
+    monkeypatch.setattr(school, "default_contract", lambda: other)
+    with pytest.raises(JackError, match="another contract"):
+        make_school(resume=run)
+
+
+def test_another_number_of_environments_is_refused(make_school):
+    run = make_school(1).run().run
+    with pytest.raises(JackError, match=f"has {COUNT} environments"):
+        make_school(resume=run, environments=COUNT + 1)
+
+
+def test_another_size_of_brain_is_refused(make_school):
+    run = make_school(1).run().run
+    with pytest.raises(JackError, match="another size"):
+        make_school(resume=run, brain="small")
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"phase": "fly"}, "no phase 'fly'"),
+        ({"brain": "huge"}, "no brain size 'huge'"),
+        ({"environments": 1}, "environments is 1; allowed: 2 to 100000"),
+        ({"checkpoint_interval": -1.0}, "checkpoint_interval is -1.0"),
+        ({"checkpoint_interval": math.nan}, "checkpoint_interval is nan"),
+        ({"keep": 0}, "keep is 0; allowed: 1"),
+        ({"steps": -1}, "must not be negative"),
+        ({"seed": -1}, "must not be negative"),
+    ],
+)
+def test_options_that_make_no_sense_are_refused_in_words(make_school, changes, words):
+    with pytest.raises(JackError, match=words):
+        make_school(**changes)
+
+
+def test_nothing_to_resume_is_said(make_school, tmp_path):
+    with pytest.raises(JackError, match="No checkpoint in"):
+        make_school(resume=tmp_path / "nothing")
+
+
+def test_the_newest_run_is_the_one_written_last(make_school, tmp_path):
+    with pytest.raises(JackError, match=r"no checkpoint in .* Make one with \./jack train"):
+        newest_run(tmp_path)
+    first, second = make_school(1).run().run, make_school(1).run().run
+    assert first != second and newest_run(tmp_path) == second
+    make_school(2, resume=first).run()
+    assert newest_run(tmp_path) == first
