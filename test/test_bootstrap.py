@@ -289,7 +289,7 @@ def test_killed_anywhere_the_next_call_finishes(clone: Path) -> None:
 
 
 def test_only_set_up_killed_the_next_call_waits_for_its_pip(clone: Path) -> None:
-    first = start(clone, SLOW="0.05")
+    first = start(clone, SLOW="0.4")
     until = time.monotonic() + 20
     while not (clone / "pip-calls.txt").exists() and time.monotonic() < until:
         time.sleep(0.01)
