@@ -304,7 +304,7 @@ def test_only_set_up_killed_the_next_call_waits_for_its_pip(clone: Path) -> None
 
 
 def test_two_set_ups_at_once_are_one(clone: Path) -> None:
-    both = [start(clone, SLOW="0.02") for _ in range(2)]
+    both = [start(clone, SLOW="0.1") for _ in range(2)]
     said = [process.communicate(timeout=60)[1] for process in both]
     assert [process.returncode for process in both] == [0, 0]
     assert sum("waiting for it" in text for text in said) == 1
