@@ -31,3 +31,16 @@ class ActionSpec:
         """The action that asks for these joint targets [rad], (..., n) -> (..., n)."""
         require_last("Targets", targets, len(self.scale))
         return (targets - robot.default_position) / np.asarray(self.scale)
+
+
+#: Share of a joint's torque limit that one unit of action calls for at first.
+EFFORT_SHARE = 0.25
+
+
+def default_action(robot: RobotSpec) -> ActionSpec:
+    """Scales by strength: one unit of action asks every joint for the same share of its torque limit.
+
+    scale = 0.25 effort limit / stiffness, as BeyondMimic has it (arXiv 2508.08241): noise of one size is then as
+    bearable for an ankle as for a hip.
+    """
+    return ActionSpec(tuple(float(scale) for scale in EFFORT_SHARE * robot.effort_limit / robot.stiffness))

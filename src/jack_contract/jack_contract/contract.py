@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any
 
-from jack_contract.action import ActionSpec
+from jack_contract.action import ActionSpec, default_action
 from jack_contract.errors import ContractError, ContractMismatchError
 from jack_contract.observation import ObservationSpec, Term, default_observation
 from jack_contract.robot import RobotSpec, load_robot
@@ -135,4 +135,4 @@ def default_contract(robot: str = "jack") -> Contract:
 
 def contract_for(robot: RobotSpec) -> Contract:
     """Jack's observation and action on a given robot."""
-    return Contract(robot, default_observation(robot), ActionSpec((0.3,) * robot.count))
+    return Contract(robot, default_observation(robot), default_action(robot))
