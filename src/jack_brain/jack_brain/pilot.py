@@ -70,6 +70,7 @@ class Pilot:
     Attributes:
         policy: the one that has the body, or will have it when there is no fault.
         safety: limits and the fault, if there is one.
+        swaps: how many policies took over.
     """
 
     def __init__(
@@ -79,6 +80,7 @@ class Pilot:
         self._config = config or PilotConfig()
         self.safety = Safety(self._robot, limits or SafetyLimits())
         self.policy: Actor | None = None
+        self.swaps = 0
         self._offered: Actor | None = None
         self._history = History(contract.observation)
         self._scale = np.array(contract.action.scale)
@@ -117,6 +119,10 @@ class Pilot:
     def reset(self, now: float) -> None:
         """Clear a fault at `now` [s]. The next tick starts from the pose that is measured then."""
         self.safety.reset(now)
+        self.rest()
+
+    def rest(self) -> None:
+        """Be in command no longer: the next tick starts from the pose that is measured then."""
         self._targets = None
 
     def tick(self, state: RobotState, now: float) -> Decision:
@@ -165,6 +171,7 @@ class Pilot:
         if offered is not None:
             self._before = self.policy if self._share(time) == 1.0 else None  # else: from where the blend is now
             self.policy = offered
+            self.swaps += 1
             self._begin_at(time)
 
     def _begin_at(self, time: float) -> None:
