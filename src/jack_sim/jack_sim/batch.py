@@ -9,7 +9,7 @@ import numpy as np
 from mujoco.batch import Batch
 from numpy.typing import NDArray
 
-from jack_contract.arrays import Array, Float64
+from jack_contract.arrays import Array, Float64, Index
 from jack_contract.errors import JackError
 from jack_contract.robot import RobotSpec
 from jack_contract.rotation import wxyz_to_xyzw, yaw
@@ -66,10 +66,10 @@ class BatchWorld:
         self._home = model.key("home").qpos.copy()
         self.reset()
 
-    def reset(self, ids: Array | None = None, qpos: Float64 | None = None, qvel: Float64 | None = None) -> None:
+    def reset(self, ids: Index | None = None, qpos: Float64 | None = None, qvel: Float64 | None = None) -> None:
         """Put robots back to the home pose, or to given positions (k, nq) and velocities (k, nv)."""
         self.batch.reset(ids, stage=mujoco.mjtStage.mjSTAGE_NONE.value)
-        rows = slice(None) if ids is None else ids
+        rows = np.arange(self.count) if ids is None else ids
         self._qpos[rows] = self._home if qpos is None else qpos
         self._qvel[rows] = 0.0 if qvel is None else qvel
         self._ctrl[rows] = self._qpos[rows, _ROOT_POSITIONS:]
@@ -89,7 +89,7 @@ class BatchWorld:
         """Robots whose physics broke down since their last reset, (N,); MuJoCo has teleported them."""
         return (self._warnings > 0).any(axis=1)
 
-    def push(self, ids: Array, velocity: Array) -> None:
+    def push(self, ids: Index, velocity: Array) -> None:
         """Add a horizontal velocity (k, 2) [m/s, world] to the pelvis of the robots `ids`."""
         self._qvel[ids, :2] += velocity
 

@@ -17,10 +17,10 @@ def model():
 
 
 def test_gains_by_hand():
-    # J = 0.01 kg m^2, w = 2 pi 10 / s: k_p = 0.01 * 3947.84 = 39.478, k_d = 2 * 2 * 0.01 * 62.832 = 2.5133
+    # J = 0.01 kg m^2, w = 2 pi 14 = 87.965 rad/s: k_p = 0.01 * 7737.77 = 77.378, k_d = 2 * 1.4 * 0.01 * 87.965 = 2.4630
     stiffness, damping = motor_gains(0.01)
-    assert stiffness == pytest.approx(39.4784, abs=1e-4)
-    assert damping == pytest.approx(2.51327, abs=1e-5)
+    assert stiffness == pytest.approx(77.3777, abs=1e-4)
+    assert damping == pytest.approx(2.46301, abs=1e-5)
 
 
 def test_every_compiled_gain_follows_from_its_motor(model):

@@ -200,7 +200,7 @@ class School:
             update=self.update,
             seconds=self.seconds,
             rate=self.ppo.rate,
-            random=self.environment.random.bit_generator.state,
+            random=dict(self.environment.random.bit_generator.state),
             episode_returns=list(episodes.returns),
             episode_lengths=list(episodes.lengths),
             terms=episodes.terms,

@@ -72,6 +72,10 @@ class UpdateStats:
     noise: float = 0.0
 
 
+#: What each minibatch is asked for, in this order.
+_MEASURED = ("policy_loss", "value_loss", "entropy", "divergence", "clipped", "gradient_norm")
+
+
 class PPO:
     """A learner: one brain, one set of environments, one optimiser."""
 
@@ -138,12 +142,11 @@ class PPO:
             self._adapt(float(moved))
             self.optimiser.step()
             clipped = (ratio != within).float().mean()
-            rows.append(
-                [float(number.detach()) for number in (policy_loss, value_loss, spread, moved, clipped, norm)]
-            )
-        return UpdateStats(
-            *np.mean(rows, axis=0).tolist(), explained, self.rate, float(brain.log_std.detach().exp().mean())
-        )
+            measured = (policy_loss, value_loss, spread, moved, clipped, norm)
+            rows.append([float(number.detach()) for number in measured])
+        means = dict(zip(_MEASURED, np.mean(rows, axis=0).tolist(), strict=True))
+        noise = float(brain.log_std.detach().exp().mean())
+        return UpdateStats(**means, explained_variance=explained, rate=self.rate, noise=noise)
 
     @property
     def rate(self) -> float:

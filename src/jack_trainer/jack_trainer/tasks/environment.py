@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from jack_contract.arrays import Array, Float32
+from jack_contract.arrays import Float32, Index
 
 
 @dataclass
@@ -20,14 +20,14 @@ class Observation:
     #: (N, 3), or None where the task gives no command
     command: Float32 | None = None
 
-    def rows(self, ids: Array) -> Observation:
+    def rows(self, ids: Index) -> Observation:
         """A copy of some environments' observations."""
         return Observation(self.proprioception[ids], None if self.command is None else self.command[ids])
 
 
 @dataclass
 class Transition:
-    """One control period of N environments. Those that ended have been reset."""
+    """One control period of N environments. Those whose episode is over have been reset."""
 
     #: after the step and any reset
     observation: Observation
@@ -35,7 +35,7 @@ class Transition:
     reward: Float32
     #: ended for good: what follows has no value, (N,)
     terminated: NDArray[np.bool_]
-    #: cut off by time: what would have followed has a value, (N,)
+    #: cut off from outside, by time or by a push: what would have followed has a value, (N,)
     truncated: NDArray[np.bool_]
     #: last observation of the environments that were truncated, in their order
     final: Observation | None
@@ -64,10 +64,10 @@ class Environment(Protocol):
         """The only source of chance in it."""
         ...
 
-    def state_dict(self) -> dict[str, Array]:
+    def state_dict(self) -> dict[str, NDArray[Any]]:
         """Everything but chance that decides the future, as arrays."""
         ...
 
-    def load_state_dict(self, state: dict[str, Array]) -> Observation:
+    def load_state_dict(self, state: dict[str, NDArray[Any]]) -> Observation:
         """Go on from a `state_dict`; returns the observation it was taken at."""
         ...

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from jack_contract.arrays import Array, Float32
 from jack_contract.contract import Contract
@@ -14,7 +16,6 @@ from jack_contract.state import Command, RobotState
 from jack_sim.batch import BatchWorld, Truth
 from jack_trainer.tasks.environment import Observation, Transition
 from jack_trainer.tasks.rewards import Motion, RewardWeights, total_reward
-
 
 #: [m/s^2]
 GRAVITY = 9.81
@@ -89,23 +90,24 @@ class Locomotion:
         broken = self.world.diverged() | ~np.isfinite(reward)
         reward[broken] = 0.0
         terminated = motion.fallen | broken
-        truncated = (self._age >= self._limit) & ~terminated
+        over = terminated | (self._age >= self._limit)
         self._action[:], self._feet[:] = action, truth.feet
         self._return += reward
         observation = self._observe(state)
+        # A push is nobody's doing: as when time runs out, the past is not judged by what follows.
+        truncated = (over | self._push(~over)) & ~terminated
         final = observation.rows(truncated) if truncated.any() else None
-        done = np.flatnonzero(terminated | truncated)
+        done = np.flatnonzero(over)
         ended = self._return[done].astype(np.float32), self._age[done]
         if len(done):
             self._start(done)
-        self._push()
         return Transition(observation, reward.astype(np.float32), terminated, truncated, final, *ended, terms)
 
-    def state_dict(self) -> dict[str, Array]:
+    def state_dict(self) -> dict[str, NDArray[Any]]:
         """Physics, histories and ages as copies, by name; the random numbers' state is in `random_state`."""
         return {name: array.copy() for name, array in self._arrays().items()}
 
-    def load_state_dict(self, state: dict[str, Array]) -> Observation:
+    def load_state_dict(self, state: dict[str, NDArray[Any]]) -> Observation:
         """Go on from a `state_dict` of an environment of the same size; returns the observation it ended with."""
         self._history.fill(np.arange(self.count), self._history.frames[:, -1])  # they are no first frames
         for name, array in self._arrays().items():
@@ -122,7 +124,7 @@ class Locomotion:
         """Where starting poses and pushes come from."""
         return self._random
 
-    def _arrays(self) -> dict[str, Array]:
+    def _arrays(self) -> dict[str, NDArray[Any]]:
         return {
             "physics": self.world.batch.state,
             "frames": self._history.frames,
@@ -169,7 +171,7 @@ class Locomotion:
         command = encode_command(self._command) if self.config.commanded else None
         return Observation(self._history.frames, command)
 
-    def _start(self, ids: Array) -> None:
+    def _start(self, ids: NDArray[np.integer]) -> None:
         """Begin new episodes, and their histories with the first frame."""
         config, world, k = self.config, self.world, len(ids)
         qpos = np.tile(world.home, (k, 1))
@@ -184,15 +186,18 @@ class Locomotion:
         state = world.state().rows(ids)
         self._history.fill(ids, self.contract.observation.encode(self.contract.robot, state, self._action[ids]))
 
-    def _push(self) -> None:
+    def _push(self, may: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """Push the robots whose time has come, if they may (N,) be pushed; returns who was, (N,)."""
         self._next_push -= 1
-        due = np.flatnonzero(self._next_push <= 0)
-        angle = self._random.uniform(-np.pi, np.pi, len(due))
-        speed = self._random.uniform(*self.config.push_speed, len(due))
-        self.world.push(due, speed[:, None] * np.stack((np.cos(angle), np.sin(angle)), axis=-1))
-        self._plan_push(due)
+        due = may & (self._next_push <= 0)
+        ids = np.flatnonzero(due)
+        angle = self._random.uniform(-np.pi, np.pi, len(ids))
+        speed = self._random.uniform(*self.config.push_speed, len(ids))
+        self.world.push(ids, speed[:, None] * np.stack((np.cos(angle), np.sin(angle)), axis=-1))
+        self._plan_push(ids)
+        return due
 
-    def _plan_push(self, ids: Array) -> None:
+    def _plan_push(self, ids: NDArray[np.integer]) -> None:
         self._next_push[ids] = self._random.uniform(*self.config.push_interval, len(ids)) / self._period
 
 
@@ -210,5 +215,5 @@ def capture_error(truth: Truth, height: Array) -> Array:
         Horizontal distance between capture point and the middle between the feet, (N,) [m].
     """
     pendulum = np.sqrt(np.maximum(height, 0.0) / GRAVITY)
-    offset = truth.position[:, :2] + truth.world_velocity[:, :2] * pendulum[:, None] - truth.feet[..., :2].mean(axis=1)
-    return np.linalg.norm(offset, axis=-1)
+    capture_point = truth.position[:, :2] + truth.world_velocity[:, :2] * pendulum[:, None]
+    return np.linalg.norm(capture_point - truth.feet[..., :2].mean(axis=1), axis=-1)

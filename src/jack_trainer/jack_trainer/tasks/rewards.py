@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, fields
 
 import numpy as np
+from numpy.typing import NDArray
 
 from jack_contract.arrays import Array, Float64
 from jack_contract.robot import RobotSpec
@@ -44,11 +45,11 @@ class Motion:
     #: (N, n)
     previous_action: Array
     #: feet on the ground, (N, 2)
-    contact: Array
+    contact: NDArray[np.bool_]
     #: horizontal speed of the feet, (N, 2) [m/s]
     foot_speed: Array
     #: the robot fell in this period, (N,)
-    fallen: Array
+    fallen: NDArray[np.bool_]
 
 
 def _squared(values: Array) -> Float64:
@@ -97,7 +98,7 @@ class RewardWeights:
     pose: float = -0.3
     torque: float = -0.5
     joint_speed: float = -0.5
-    action_rate: float = -0.1
+    action_rate: float = -0.01
     slip: float = -0.5
     sway: float = -0.05
 
