@@ -29,8 +29,8 @@ _SIMULATION = (
     LaunchArgument(
         "gantry",
         "auto",
-        "a gantry that holds him: until a policy drives him, always, or never",
-        ("auto", "on", "off"),
+        "when a gantry holds him: auto, until a policy drives him; always; never",
+        ("auto", "always", "never"),
     ),
     LaunchArgument("real_time_factor", "1.0", "simulated seconds per second; 0: as fast as possible"),
     LaunchArgument("sim_seed", "0", "of everything random in the live simulation"),

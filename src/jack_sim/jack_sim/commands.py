@@ -32,7 +32,7 @@ class CommandReader:
 
     def __init__(self, robot: RobotSpec) -> None:
         self._robot = robot
-        self._names: list[str] = []
+        self._names: list[str] | None = None  # none read yet
         self._order = np.zeros(0, dtype=np.intp)
 
     def read(self, message: Message) -> MotorTargets:
@@ -57,7 +57,7 @@ class CommandReader:
                 f"A joint command has {values.size} values of {field}; expected {self._order.size}, one per name."
             )
         if not np.isfinite(values).all():
-            bad = [name for name, value in zip(self._names, values, strict=True) if not np.isfinite(value)]
+            bad = [name for name, value in zip(message.name, values, strict=True) if not np.isfinite(value)]
             raise NonFiniteError(f"A joint command has a {field} that is no finite number: {', '.join(bad)}.")
         return values[self._order]
 

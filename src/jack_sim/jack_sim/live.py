@@ -29,15 +29,15 @@ class LiveWorld:
         """Put Jack to his start.
 
         Args:
-            world: with a gantry, unless `gantry` is "off".
-            gantry: "auto", "on" or "off", as the parameter of the node `sim`.
+            world: with a gantry, unless `gantry` is "never".
+            gantry: "auto", "always" or "never", as the parameter of the node `sim`.
             seed: of the small random differences in the starting pose; 0: none.
             command_timeout: a command older than this, in simulated time, is not obeyed any more [s].
         """
         self.world = world
         self.seed = seed
         self._timeout = command_timeout
-        self._held = gantry != "off"
+        self._held = gantry != "never"
         self._keeper = Keeper(world.gantry) if gantry == "auto" and world.gantry else None
         self._commanded_at: float | None = None
         self._drive = Drive.NOBODY

@@ -7,6 +7,7 @@ import dataclasses
 import sys
 import time
 
+import rcl_interfaces.msg
 import rclpy
 from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
@@ -31,13 +32,14 @@ from std_srvs.srv import SetBool, Trigger
 from tf2_msgs.msg import TFMessage
 
 from jack_contract.errors import JackError, MessageError
+from jack_contract.parameters import declare
 from jack_contract.wire import fill_imu, fill_joint_state, fill_stamp
 from jack_sim.camera import Camera, Intrinsics
 from jack_sim.camera_feed import CameraFeed, Image, Shot, jpeg
 from jack_sim.commands import CommandReader
 from jack_sim.live import Drive, LiveWorld
 from jack_sim.messages import MovingTransforms, fill_camera_info, fill_odometry, fixed_transforms
-from jack_sim.parameters import SimParameters, declare
+from jack_sim.parameters import SimParameters
 from jack_sim.physics import World
 from jack_sim.robot_model import JointFrames, fixed_frames
 from jack_sim.scene import LIVE, models_folder
@@ -57,7 +59,7 @@ class SimNode(Node):
     def __init__(self) -> None:
         """Declare the parameters, load the world, and start the clock."""
         super().__init__("sim")
-        self.parameters = declare(self, SimParameters)
+        self.parameters = declare(self, SimParameters, rcl_interfaces.msg)
         self.world = World(dataclasses.replace(LIVE, scene=self.parameters.scene))
         given = self.parameters.gantry, self.parameters.seed, self.parameters.command_timeout
         self.live = LiveWorld(self.world, *given)
@@ -296,6 +298,7 @@ def main() -> int:
     finally:
         if node is not None:
             node.feed.close()
+            node.destroy_node()
         try_shutdown()
     return 0
 

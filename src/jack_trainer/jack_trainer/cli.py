@@ -89,7 +89,7 @@ class Deploy:
     policy: str = NEWEST
     # the world of the simulation
     scene: str = "flat"
-    # what holds the simulated robot: auto (until the policy drives him), on or off
+    # when a gantry holds the simulated robot: auto (until the policy drives him), always, never
     gantry: str = "auto"
     # end once the simulated robot stood for so long; 0: go on until Ctrl-C [s]
     stand_for: float = 0.0

@@ -20,7 +20,7 @@ Message = Any
 #: How often the picture changes [s].
 PERIOD = 0.2
 #: How long Ctrl-C waits for the trainer's last checkpoint before everything is ended [s].
-LAST_CHECKPOINT = 2.0
+LAST_CHECKPOINT = 1.5
 #: How much longer than he is to stand he may take to get there: being let down, falling, being lifted [s].
 STAND_GRACE = 60.0
 HANGING, LOWERING, STANDING, LIFTING = "held", "lowering", "released", "lifting"
@@ -230,7 +230,17 @@ class Session:
             while console.outcome is None and time.monotonic() < deadline:
                 self.tick()
         self.note = ""
-        return console.outcome or Outcome(False, "Stopped before the first checkpoint was due.")
+        return console.outcome or self._cut_off()
+
+    def _cut_off(self) -> Outcome:
+        """The outcome where the trainer had no time to give one: what was saved last is whole."""
+        status = self.console.sight.training
+        if status is None or not status.checkpoint:
+            return Outcome(False, "Stopped before there was anything to save.")
+        newest = Path(status.checkpoint)
+        return Outcome(
+            False, f"Stopped; the newest checkpoint is {newest.name}.", str(newest), str(newest / "policy.onnx")
+        )
 
     def stand(self, policy: Path | None, seconds: float) -> float:
         """Watch Jack stand, on a certain policy or on any.

@@ -21,8 +21,9 @@ from typing import Self
 from jack_contract.errors import JackError
 from jack_launch.description import NodeSpec
 
-#: Each signal, and how long a process may take to end after it [s]. In all less than the 5 s that Ctrl-C may take.
-ENDING = ((signal.SIGINT, 3.0), (signal.SIGTERM, 0.7), (signal.SIGKILL, 0.5))
+#: Each signal, and how long a process may take to end after it [s]. With what came before (a last checkpoint:
+#: session.py) it is less than the 5 s that Ctrl-C may take.
+ENDING = ((signal.SIGINT, 2.3), (signal.SIGTERM, 0.5), (signal.SIGKILL, 0.4))
 _POLL = 0.02
 _TAIL_LINES = 12
 _TAIL_BYTES = 20_000

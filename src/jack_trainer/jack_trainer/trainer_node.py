@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import rcl_interfaces.msg
 import rclpy
 from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
@@ -25,7 +26,7 @@ from rclpy.task import Future
 from rclpy.utilities import ok, try_shutdown
 
 from jack_contract.errors import JackError
-from jack_sim.parameters import check, declare, parameter
+from jack_contract.parameters import check, declare, parameter
 from jack_trainer.lesson import Lesson
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL, relia
 MAX_SENT = 4_000_000
 REPORT_PERIOD = 1.0
 #: How long the end of this process waits for the last checkpoint [s].
-LAST_CHECKPOINT = 2.8
+LAST_CHECKPOINT = 2.0
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,7 @@ class TrainerNode(Node):
     def __init__(self) -> None:
         """Declare the parameters, and start training if they say so."""
         super().__init__("trainer")
-        self.parameters = declare(self, TrainerParameters)
+        self.parameters = declare(self, TrainerParameters, rcl_interfaces.msg)
         self._lesson: Lesson | None = None
         self._progress: Progress | None = None
         self._policy = self.create_publisher(Policy, "policy", LATCHED)
@@ -267,6 +268,8 @@ def main() -> int:
         return 1
     finally:
         in_time = node is None or node.close()
+        if node is not None:
+            node.destroy_node()
         try_shutdown()
         if not in_time:  # Python cannot end in order while a thread of it computes
             print("trainer: the training did not end in time; its newest checkpoint is whole", file=sys.stderr)

@@ -1,0 +1,75 @@
+import os
+import subprocess
+import sys
+
+import pytest
+
+from jack_contract.errors import JackError
+from jack_trainer.cli import Deploy, Evaluate, Train, arguments, parse, resumed
+
+
+def run_in(runs, name):
+    path = runs / name / "checkpoints" / "000000000100" / "policy.onnx"
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"")
+    return runs / name
+
+
+def test_a_bare_train_teaches_him_to_stand_beside_a_live_jack():
+    command = parse(["train"])
+    assert isinstance(command, Train)
+    assert (command.phase, command.steps, command.seed, command.live, command.resume) == ("stand", 0, 0, True, "")
+
+
+def test_options_arrive():
+    command = parse(["train", "walk", "--steps", "10", "--no-live", "--seed", "4", "--stand-for", "60"])
+    assert isinstance(command, Train)
+    assert (command.phase, command.steps, command.live, command.seed, command.stand_for) == (
+        "walk",
+        10,
+        False,
+        4,
+        60.0,
+    )
+    deploy = parse(["deploy", "--sim", "--policy", "a.onnx"])
+    assert isinstance(deploy, Deploy) and deploy.sim and deploy.policy == "a.onnx"
+    assert parse(["evaluate", "--episodes", "7"]) == Evaluate(episodes=7, runs=Evaluate().runs)
+
+
+def test_resume_without_a_name_means_the_newest_run():
+    assert arguments(["train", "--resume"]) == ["train", "--resume=newest"]
+    assert arguments(["train", "--resume", "--seed", "1"]) == ["train", "--resume=newest", "--seed", "1"]
+    assert arguments(["train", "--resume", "mine"]) == ["train", "--resume", "mine"]
+
+
+def test_runs_are_found_by_name_by_folder_or_as_the_newest(tmp_path):
+    old, new = run_in(tmp_path, "old"), run_in(tmp_path, "new")
+    os.utime(old / "checkpoints" / "000000000100" / "policy.onnx", (1, 1))
+    assert resumed("newest", tmp_path) == new
+    assert resumed("old", tmp_path) == old
+    assert resumed(str(old), tmp_path / "elsewhere") == old
+
+
+def test_a_run_that_is_not_there_is_named_with_those_that_are(tmp_path):
+    run_in(tmp_path, "mine")
+    with pytest.raises(JackError, match=r"no run 'yours' .* there are: mine\."):
+        resumed("yours", tmp_path)
+    with pytest.raises(JackError, match=r"there are: none\."):
+        resumed("newest", tmp_path / "empty")
+
+
+def test_without_a_policy_deploy_says_what_to_type(tmp_path):
+    with pytest.raises(JackError, match=r"\./jack train"):
+        Deploy(runs=tmp_path).run()
+
+
+def test_help_needs_neither_torch_nor_ros(tmp_path):
+    script = (
+        "import sys; from jack_trainer.cli import parse\n"
+        "try: parse(['train', '--help'])\n"
+        "except SystemExit: pass\n"
+        "print(sorted({'torch', 'rclpy', 'mujoco'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60)
+    assert "what he is taught" in done.stdout
+    assert done.stdout.splitlines()[-1] == "[]", done.stderr
