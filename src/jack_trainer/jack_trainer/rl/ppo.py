@@ -32,25 +32,25 @@ class PPOConfig:
     #: control periods of experience between two updates
     rollout: int = 24
     #: passes over the experience of one update
-    epochs: int = 2
+    epochs: int = 3
     #: parts that a pass is cut into
     minibatches: int = 4
     #: discount
     gamma: float = 0.98
-    #: trade between bias (0) and variance (1) of the advantages
-    lam: float = 0.95
+    #: trade between bias (0) and variance (1) of the advantages; small batches want less variance
+    lam: float = 0.85
     #: how far the probability ratio may move in one update
     clip: float = 0.2
     #: weight of the entropy bonus
-    entropy: float = 0.002
-    #: weight of the value loss
-    value: float = 1.0
+    entropy: float = 0.0
+    #: weight of the value loss: its gradient through the shared trunk outweighs the policy's many times over
+    value: float = 0.3
     #: step size at the start
     rate: float = 1e-3
     #: the step size is kept within these
     rate_bounds: tuple[float, float] = (1e-4, 3e-3)
     #: divergence (KL) between two policies that the step size aims at
-    divergence: float = 0.01
+    divergence: float = 0.02
     #: gradients longer than this are shortened to it
     gradient_norm: float = 1.0
     #: learn half of every batch from its mirror image

@@ -30,15 +30,15 @@ class LocomotionConfig:
     #: least and greatest time between two pushes [s]
     push_interval: tuple[float, float] = (1.0, 3.0)
     #: a push changes the pelvis' velocity by between these, in a random direction [m/s]
-    push_speed: tuple[float, float] = (0.0, 0.8)
+    push_speed: tuple[float, float] = (0.0, 0.7)
     #: episodes start up to this far from the default pose, each joint [rad]
     start_joint_noise: float = 0.1
     #: episodes start with up to this pelvis velocity, each axis [m/s]
-    start_velocity: float = 0.5
+    start_velocity: float = 0.3
     #: a pelvis lower than this over the lower foot has fallen [m]
     fall_height: float = 0.42
     #: a body tilted further than this has fallen [rad]
-    fall_tilt: float = 1.0
+    fall_tilt: float = 0.8
     #: a sole lower than this touches the ground [m]
     contact_height: float = 0.02
     #: the first episodes start at random ages, so that they do not end together
@@ -49,7 +49,9 @@ class LocomotionConfig:
 
 
 #: What he is examined on: a push of 0.5 m/s every 4 s, from a quiet start.
-EXAM = LocomotionConfig(push_interval=(4.0, 4.0), push_speed=(0.5, 0.5), start_velocity=0.2, staggered=False)
+EXAM = LocomotionConfig(
+    push_interval=(4.0, 4.0), push_speed=(0.5, 0.5), start_velocity=0.2, fall_tilt=1.0, staggered=False
+)
 
 
 class Locomotion:
