@@ -52,6 +52,11 @@ class SafetyLimits:
             raise JackError(f"Safety limits must be positive, and stale_periods at least 2; check {names}.")
 
 
+def _is_finite(state: RobotState) -> bool:
+    """As RobotState.is_finite, for one robot and quicker: a sum of squares is finite only if every number is."""
+    return all(math.isfinite(np.vdot(value, value)) for value in vars(state).values())
+
+
 class Safety:
     """Watches one robot.
 
@@ -108,7 +113,7 @@ class Safety:
 
     def check_state(self, state: RobotState, mode: Mode) -> None:
         """Trip on readings that are no numbers, and on a body that lies while a policy has it."""
-        if not state.is_finite():
+        if not _is_finite(state):
             self.trip("A sensor reading is not a finite number")
         elif mode is Mode.RUN:
             x, y = float(state.orientation[0]), float(state.orientation[1])

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from jack_contract.action import ActionSpec
-from jack_contract.contract import Contract, contract_for
-from jack_contract.observation import Term
+from jack_contract.contract import Contract
+from jack_contract.observation import Term, default_observation
 from jack_contract.robot import JointSpec, RobotSpec
 from jack_contract.state import RobotState
 
@@ -41,8 +41,9 @@ def _sample_joint(index: int, name: str) -> JointSpec:
 
 
 def sample_contract() -> Contract:
-    """Jack's observation and action on the sample robot."""
-    return contract_for(sample_robot())
+    """Jack's observation on the sample robot; an action of 1 moves every joint's target by 0.3 rad."""
+    robot = sample_robot()
+    return Contract(robot, default_observation(robot), ActionSpec((0.3,) * robot.count))
 
 
 def sample_state(robot: RobotSpec, rng: np.random.Generator, shape: tuple[int, ...] = ()) -> RobotState:

@@ -56,5 +56,5 @@ def test_a_value_outside_the_limits_is_refused_by_name(given):
 
 
 def test_a_wrong_choice_is_refused():
-    with pytest.raises(UnknownNameError, match="'c'.*Valid: a, b"):
+    with pytest.raises(UnknownNameError, match=r"'c'.*Valid: a, b"):
         declare(Node(name="c"), Parameters, MESSAGES)
