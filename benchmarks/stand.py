@@ -60,7 +60,9 @@ def main(options: Options) -> None:
     table.add_row("median", f"{np.median(seconds):.0f}", end_section=True)
     table.add_row("worst", f"{max(seconds):.0f}", "", "", str(min(row.survived for row in rows)))
     Console().print(table)
-    write_json(Path(__file__).with_suffix(".json"), {"rows": [asdict(row) for row in rows], "load": os.getloadavg()})
+    write_json(
+        Path(__file__).with_suffix(".json"), {"rows": [asdict(row) for row in rows], "load": os.getloadavg()}
+    )
 
 
 def measure(options: Options, seed: int) -> Row:
@@ -70,10 +72,8 @@ def measure(options: Options, seed: int) -> Row:
 
     with tempfile.TemporaryDirectory() as runs:
         begun = time.monotonic()
-        school = School(
-            TrainOptions(phase=options.phase, seed=seed, runs=Path(runs), environments=options.environments), Quiet()
-        )
-        result = school.run()
+        wanted = TrainOptions(options.phase, seed=seed, runs=Path(runs), environments=options.environments)
+        result = School(wanted, Quiet()).run()
         wall = time.monotonic() - begun
         survived = examine(result.policy, seed=EXAM_SEED).evaluation.survived
     return Row(seed, result.seconds, wall, result.step, survived, result.reason)

@@ -17,7 +17,8 @@ def model():
 
 
 def test_gains_by_hand():
-    # J = 0.01 kg m^2, w = 2 pi 14 = 87.965 rad/s: k_p = 0.01 * 7737.77 = 77.378, k_d = 2 * 1.4 * 0.01 * 87.965 = 2.4630
+    # J = 0.01 kg m^2, w = 2 pi 14 = 87.965 rad/s: k_p = 0.01 * 7737.77 = 77.378,
+    # k_d = 2 * 1.4 * 0.01 * 87.965 = 2.4630
     stiffness, damping = motor_gains(0.01)
     assert stiffness == pytest.approx(77.3777, abs=1e-4)
     assert damping == pytest.approx(2.46301, abs=1e-5)
