@@ -39,7 +39,7 @@ def test_who_gives_way_falls_and_nobody_waits_for_the_end(contract, give_way):
 
     found = evaluate(actor, contract, replace(QUIET, episode=20.0), episodes=5)
     assert (found.survived, found.survival) == (0, 0.0)
-    assert 0.1 < found.mean_time < 3.0
+    assert 0.0 < found.mean_time < 3.0
     assert set(calls) == {5} and len(calls) < 200
     assert len(calls) >= found.mean_time / contract.robot.control_period
 

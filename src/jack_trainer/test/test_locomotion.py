@@ -6,7 +6,7 @@ import pytest
 
 from jack_contract.rotation import xyzw_to_wxyz
 from jack_sim.batch import Truth
-from jack_trainer.tasks.locomotion import EXAM, LocomotionConfig, capture_error
+from jack_trainer.tasks.locomotion import EXAM, capture_error
 
 #: What a robot that lies on the ground is allowed.
 NEVER_FALLS = {"fall_height": -9.0, "fall_tilt": math.pi}
@@ -134,7 +134,7 @@ def test_a_fall_ends_the_episode_of_the_one_that_fell(make_locomotion, monkeypat
 
 @pytest.mark.parametrize("place", [{}, {"height": 1.5, "roll": 0.9}])
 def test_less_than_that_is_no_fall(make_locomotion, place):
-    environment = make_locomotion(2, fall_height=0.42 if not place else -9.0)
+    environment = make_locomotion(2, fall_tilt=1.0, fall_height=0.42 if not place else -9.0)
     environment.reset()
     put(environment, 1, **place)
     assert not environment.step(still(environment)).terminated.any()
@@ -282,7 +282,30 @@ def test_the_exam_is_what_was_promised():
     """A push of 0.5 m/s every 4 s over 20 s, and no mercy about ages."""
     assert (EXAM.episode, EXAM.push_interval, EXAM.push_speed) == (20.0, (4.0, 4.0), (0.5, 0.5))
     assert not EXAM.staggered
-    assert EXAM.fall_tilt <= LocomotionConfig().fall_tilt and EXAM.fall_height >= LocomotionConfig().fall_height
+    assert EXAM.fall_tilt <= 1.0  # further than that the brain itself gives up, and damps
+
+
+def test_a_push_is_nobodys_doing(make_locomotion):
+    """For learning it cuts as time does, with the observation before it as the last; the episode itself goes on."""
+    environment = make_locomotion(3, push_interval=(0.1, 0.1), **NEVER_FALLS)
+    environment.reset()
+    steps = [environment.step(still(environment)) for _ in range(6)]
+    assert [step.truncated.all() for step in steps] == [False] * 4 + [True, False]
+    assert not any(step.terminated.any() or len(step.episode_lengths) for step in steps)
+    np.testing.assert_array_equal(steps[4].final.proprioception[:, -1], steps[5].observation.proprioception[:, -2])
+    np.testing.assert_allclose(environment.world.state().time, 0.12)
+
+
+def test_who_falls_is_not_pushed_as_well(make_locomotion, monkeypatch):
+    environment = make_locomotion(2, push_interval=(0.1, 0.1))
+    environment.reset()
+    pushes = watch_pushes(environment, monkeypatch)
+    for _ in range(4):
+        environment.step(still(environment))
+    put(environment, 0, roll=1.5)
+    step = environment.step(still(environment))
+    assert step.terminated.tolist() == [True, False] and step.truncated.tolist() == [False, True]
+    assert pushes[-1][0].tolist() == [1]
 
 
 # -- going on
