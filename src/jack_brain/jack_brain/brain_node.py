@@ -82,7 +82,7 @@ class BrainNode(LifecycleNode):
             self.create_subscription(Twist, "cmd_vel", self._on_velocity, COMMAND),
             self.create_subscription(String, "instruction", self._on_instruction, LATCHED),
         ]
-        self._services = [
+        self._offered = [
             self.create_service(Trigger, "~/stop", self._on_stop),
             self.create_service(Trigger, "~/reset_fault", self._on_reset),
         ]
@@ -128,7 +128,7 @@ class BrainNode(LifecycleNode):
         self.close()
         for listener in self._listeners:
             self.destroy_subscription(listener)
-        for service in self._services:
+        for service in self._offered:
             self.destroy_service(service)
         for publisher in (self._commands, self._status, self._diagnostics):
             self.destroy_publisher(publisher)
