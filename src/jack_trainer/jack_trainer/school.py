@@ -53,13 +53,20 @@ class TrainOptions:
     environments: int = 256
     #: time between two checkpoints, each published to the running brain [s]
     checkpoint_interval: float = 10.0
+    #: least time between two exams, once the episodes make one worth its time [s]
+    exam_interval: float = 20.0
     #: checkpoints that are kept
     keep: int = 5
     #: stop as soon as the phase is passed, instead of using up its steps
     until_passed: bool = True
 
     def __post_init__(self) -> None:
-        limits = {"environments": (2, 100_000), "checkpoint_interval": (0.0, 86_400.0), "keep": (1, 10_000)}
+        limits = {
+            "environments": (2, 100_000),
+            "checkpoint_interval": (0.0, 86_400.0),
+            "exam_interval": (0.0, 86_400.0),
+            "keep": (1, 10_000),
+        }
         for name, (low, high) in limits.items():
             if not low <= getattr(self, name) <= high:
                 raise JackError(f"{name} is {getattr(self, name)}; allowed: {low} to {high}.")
@@ -106,7 +113,7 @@ class TrainResult:
     policy: Path
     step: int
     mean_return: float
-    #: seconds of training, all sessions of the run together
+    #: seconds of training with its checkpoints and exams, all sessions of the run together
     seconds: float
     #: share of evaluated episodes that ended on his feet; None if it was not evaluated
     survival: float | None
@@ -160,6 +167,7 @@ class School:
         self._save_options()
         log = SummaryWriter(self.run_folder / "tensorboard", purge_step=self.step + 1)
         saved, reason, evaluation = self.seconds, "steps", None
+        examined, begun = self.seconds, time.monotonic() - self.seconds
         with log:
             while self.step < self.total:
                 if should_stop():
@@ -168,15 +176,18 @@ class School:
                 self._log(log, self._iterate())
                 evaluation = None  # what was found before is of another policy
                 if self.seconds - saved >= self.options.checkpoint_interval or self.newest is None:
-                    saved = self.seconds
                     self.save()
-                    if self.options.until_passed and self._looks_passed():
-                        evaluation = self._evaluate(log)
-                        if evaluation.survival >= self.phase.survival:
-                            reason = "passed"
-                            break
+                    saved = self.seconds
+                if self.seconds - examined >= self.options.exam_interval and self._looks_passed():
+                    evaluation = self._evaluate(log)
+                    if evaluation.survival >= self.phase.survival:
+                        reason = "passed"
+                        break
+                    examined = time.monotonic() - begun
+                self.seconds = time.monotonic() - begun
             if reason == "steps" and evaluation is None:
                 evaluation = self._evaluate(log)
+        self.seconds = time.monotonic() - begun
         newest = self.save()
         return TrainResult(
             run=self.run_folder,
@@ -253,7 +264,6 @@ class School:
         self.step += self.environment.count * self.ppo.config.rollout
         self.update += 1
         took = time.monotonic() - begun
-        self.seconds += took
         speed = (self.step - before) / took
         self._speed = speed if self._speed == 0.0 else 0.9 * self._speed + 0.1 * speed
         return stats
@@ -282,9 +292,9 @@ class School:
             log.add_scalar(f"reward/{name}", value, self.step)
 
     def _looks_passed(self) -> bool:
-        """Whether the episodes of late, noise and all, make an evaluation worth its time."""
-        lengths = self.ppo.episodes.lengths
-        return len(lengths) == lengths.maxlen and float(np.mean(lengths)) > 0.9 * self.environment.limit
+        """Whether the episodes of late make an exam worth its time; noise and more pushes halve what they last."""
+        lengths, halfway = self.ppo.episodes.lengths, 0.5 * self.environment.limit
+        return self.options.until_passed and len(lengths) == lengths.maxlen and float(np.mean(lengths)) > halfway
 
     def _evaluate(self, log: SummaryWriter) -> Evaluation:
         evaluation = evaluate(self._decide, self.contract, self.phase.exam)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import array
 import os
+import signal
 import sys
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,12 +20,12 @@ from jack_msgs.action import Train
 from jack_msgs.msg import Policy, TrainingStatus
 from rclpy.action.server import ActionServer, CancelResponse, GoalResponse, ServerGoalHandle
 from rclpy.exceptions import ParameterException
-from rclpy.executors import ExternalShutdownException
 from rclpy.experimental.events_executor import EventsExecutor
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
+from rclpy.signals import SignalHandlerOptions
 from rclpy.task import Future
-from rclpy.utilities import ok, try_shutdown
+from rclpy.utilities import try_shutdown
 
 from jack_contract.errors import JackError
 from jack_contract.parameters import check, declare, parameter
@@ -208,25 +210,17 @@ class Reporter:
 
     def on_progress(self, progress: Progress) -> None:
         """An update is done."""
-        self._tell(lambda: self._feedback(feedback_message(progress)))
-        self._tell(lambda: self._node.publish_progress(progress))
+        self._feedback(feedback_message(progress))
+        self._node.publish_progress(progress)
 
     def on_policy(self, policy: PolicyFile) -> None:
         """A checkpoint with a policy is written."""
-        self._tell(lambda: self._node.publish_policy(policy))
+        self._node.publish_policy(policy)
 
     def on_end(self, lesson: Lesson) -> None:
         """The training is over."""
-        self._tell(lambda: self._node.publish_end(lesson))
-        self._tell(self._wake)
-
-    def _tell(self, send: Callable[[], None]) -> None:
-        """Send something. While the process ends, nobody hears it any more, and the checkpoint is still written."""
-        try:
-            send()
-        except Exception:
-            if ok():
-                raise
+        self._node.publish_end(lesson)
+        self._wake()
 
 
 def feedback_message(progress: Progress) -> Train.Feedback:
@@ -252,17 +246,19 @@ def result_message(lesson: Lesson) -> Train.Result:
 
 def main() -> int:
     """Run the node until it is told to end; a training then checkpoints first."""
-    rclpy.init()
+    told = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: told.set())
+    # rclpy's own handlers would take the publishers away from the last checkpoint.
+    rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
     node = None
     try:
         node = TrainerNode()
         executor = EventsExecutor()
         executor.add_node(node)
-        while ok() and not node.failed:  # spin() without a time-out burns a core and hears no signal (rclpy 7.1)
-            executor.spin_once(timeout_sec=1.0)
+        while not (told.is_set() or node.failed):  # spin() alone burns a core and hears no signal (rclpy 7.1)
+            executor.spin_once(timeout_sec=0.1)
         return int(node.failed)
-    except (KeyboardInterrupt, ExternalShutdownException):
-        return 0
     except (JackError, ParameterException) as error:
         print(f"trainer: {error}", file=sys.stderr)
         return 1

@@ -28,9 +28,9 @@ class LocomotionConfig:
     #: length of an episode [s]
     episode: float = 20.0
     #: least and greatest time between two pushes [s]
-    push_interval: tuple[float, float] = (1.0, 3.0)
+    push_interval: tuple[float, float] = (1.0, 4.0)
     #: a push changes the pelvis' velocity by between these, in a random direction [m/s]
-    push_speed: tuple[float, float] = (0.0, 0.7)
+    push_speed: tuple[float, float] = (0.3, 0.6)
     #: episodes start up to this far from the default pose, each joint [rad]
     start_joint_noise: float = 0.1
     #: episodes start with up to this pelvis velocity, each axis [m/s]
