@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import array
 import dataclasses
+import signal
 import sys
+import threading
 import time
 
 import rcl_interfaces.msg
@@ -18,12 +20,12 @@ from nav_msgs.msg import Odometry
 from rclpy.clock import Clock
 from rclpy.clock_type import ClockType
 from rclpy.exceptions import ParameterException
-from rclpy.executors import ExternalShutdownException
 from rclpy.experimental.events_executor import EventsExecutor
 from rclpy.node import Node
 from rclpy.publisher import Publisher
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy, qos_profile_sensor_data
-from rclpy.utilities import ok, try_shutdown
+from rclpy.signals import SignalHandlerOptions
+from rclpy.utilities import try_shutdown
 from rosgraph_msgs.msg import Clock as ClockMessage
 from sensor_msgs.msg import CameraInfo, CompressedImage, Imu, JointState
 from sensor_msgs.msg import Image as ImageMessage
@@ -78,7 +80,7 @@ class SimNode(Node):
         self._joint_states = self.create_publisher(JointState, "joint_states", qos_profile_sensor_data)
         self._imu = self.create_publisher(Imu, "imu/data", qos_profile_sensor_data)
         self._odom = self.create_publisher(Odometry, "odom", 10)
-        self._clock = self.create_publisher(ClockMessage, "/clock", CLOCK)
+        self._time = self.create_publisher(ClockMessage, "/clock", CLOCK)
         self._gantry = self.create_publisher(String, "~/gantry", LATCHED)
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
         self._tf = self.create_publisher(TFMessage, "tf", 100)
@@ -103,7 +105,7 @@ class SimNode(Node):
         """Send everything that is due at this step; joint states and IMU carry the same stamp."""
         state, stamp = self.world.state(), self._now()
         if self.parameters.publish_clock:
-            self._clock.publish(ClockMessage(clock=stamp))
+            self._time.publish(ClockMessage(clock=stamp))
         joints, imu = JointState(), Imu()
         fill_joint_state(joints, self.world.robot, state)
         fill_imu(imu, state)
@@ -281,17 +283,19 @@ def report(part: str, trouble: str, values: dict[str, object]) -> DiagnosticStat
 
 def main() -> int:
     """Run the node until it is told to end."""
-    rclpy.init()
-    node = executor = None
+    told = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: told.set())
+    # rclpy's own handlers would take the publishers away in the middle of a tick.
+    rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
+    node = None
     try:
         node = SimNode()
         executor = EventsExecutor()
         executor.add_node(node)
         node.get_logger().info(f"Jack lives in the scene {node.parameters.scene}")
-        while ok():  # spin() without a time-out burns a core and hears no signal (rclpy 7.1)
-            executor.spin_once(timeout_sec=1.0)
-    except (KeyboardInterrupt, ExternalShutdownException):
-        pass
+        while not told.is_set():  # spin() without a time-out burns a core and hears no signal (rclpy 7.1)
+            executor.spin_once(timeout_sec=0.1)
     except (JackError, ParameterException) as error:
         print(f"sim: {error}", file=sys.stderr)
         return 1
