@@ -26,7 +26,7 @@ from sensor_msgs.msg import Imu, JointState
 from std_msgs.msg import Header, String
 from std_srvs.srv import Trigger
 
-from jack_brain.examiner import Examiner, Offer, path_of
+from jack_brain.examiner import Examiner, Offer
 from jack_brain.latency import LatencyWindow
 from jack_brain.loader_node import LoaderNode
 from jack_brain.parameters import BrainParameters
@@ -64,6 +64,10 @@ class BrainNode(LifecycleNode):
         self._loader: LoaderNode | None = None
 
     # -- the life cycle
+
+    def start(self) -> bool:
+        """Configure and activate, as a manager would; returns whether it worked."""
+        return self.trigger_configure() == _SUCCESS == self.trigger_activate()
 
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Load the contract, and listen for policies."""
@@ -216,12 +220,7 @@ class BrainNode(LifecycleNode):
 
     def _on_policy(self, message: PolicyMessage) -> None:
         assert self.examiner is not None
-        try:
-            source = path_of(message.uri) if message.uri else bytes(message.onnx)
-        except JackError as error:
-            self._refuse(str(error))
-            return
-        self.examiner.submit(Offer(source, message.sha256))
+        self.examiner.submit(Offer(message.uri or bytes(message.onnx), message.sha256))
 
     def _on_velocity(self, message: Twist) -> None:
         velocity = np.array([message.linear.x, message.linear.y, message.angular.z])
@@ -311,9 +310,8 @@ def main() -> int:
         node = BrainNode()
         executor = _executor(node.parameters.executor)
         executor.add_node(node)
-        if node.parameters.autostart:
-            node.trigger_configure()
-            node.trigger_activate()
+        if node.parameters.autostart and not node.start():
+            return 1
         while ok():  # spin() without a time-out burns a core and hears no signal (rclpy 7.1)
             executor.spin_once(timeout_sec=1.0)
     except (KeyboardInterrupt, ExternalShutdownException):

@@ -17,8 +17,8 @@ from jack_contract.errors import JackError, PolicyError
 class Offer:
     """A policy that somebody would like to drive the robot."""
 
-    #: the file, or its path
-    source: bytes | Path
+    #: the file, its path, or a file:/// URI
+    source: bytes | Path | str
     #: SHA-256 of the file, hexadecimal; empty: not said
     sha256: str = ""
 
@@ -75,7 +75,8 @@ class Examiner:
         self._thread.join(timeout=1.0)
 
     def _load(self, offer: Offer) -> Policy:
-        policy = Policy.load(offer.source, self._contract, self._limits)
+        source = path_of(offer.source) if isinstance(offer.source, str) else offer.source
+        policy = Policy.load(source, self._contract, self._limits)
         if offer.sha256 and offer.sha256 != policy.sha256:
             raise PolicyError(
                 f"The file's SHA-256 is {policy.sha256[:12]}..., announced was {offer.sha256[:12]}..."

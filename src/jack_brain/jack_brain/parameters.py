@@ -8,6 +8,7 @@ from jack_brain.pilot import PilotConfig
 from jack_brain.policy import PolicyLimits
 from jack_brain.safety import SafetyLimits
 from jack_contract.parameters import check, parameter
+from jack_contract.robot import robot_names
 
 _PILOT, _SAFETY, _POLICY = PilotConfig(), SafetyLimits(), PolicyLimits()
 
@@ -16,7 +17,7 @@ _PILOT, _SAFETY, _POLICY = PilotConfig(), SafetyLimits(), PolicyLimits()
 class BrainParameters:
     """What can be chosen when the node starts."""
 
-    robot: str = parameter("jack", "Which robot: the name of a contract that ships with Jack.")
+    robot: str = parameter("jack", "Which robot it drives.", choices=tuple(robot_names()))
     policy: str = parameter("", "Policy file (.onnx) to begin with; empty: wait for the topic `policy`.")
     autostart: bool = parameter(False, "Configure and activate without being told to, where nobody manages nodes.")
     trigger: str = parameter(

@@ -2,20 +2,43 @@
 
 from __future__ import annotations
 
+import fcntl
 import math
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from jack_contract.action import ActionSpec
 from jack_contract.contract import Contract
+from jack_contract.errors import JackError
 from jack_contract.observation import Term, default_observation
 from jack_contract.robot import JointSpec, RobotSpec
 from jack_contract.state import RobotState
 
 _LEG = ("hip_yaw", "hip_roll", "hip_pitch", "knee", "ankle_pitch", "ankle_roll")
 _ARM = ("shoulder_pitch", "shoulder_roll", "elbow")
+
+
+@contextmanager
+def ros_domain() -> Iterator[int]:
+    """A ROS domain id that no other test on this machine has meanwhile, whoever runs it.
+
+    Ids up to 101 are safe on every system; 0 and 1 are left to people.
+    """
+    for domain in range(101, 1, -1):
+        with (Path(tempfile.gettempdir()) / f"jack-ros-domain-{domain}").open("w") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                continue
+            yield domain
+            return
+    raise JackError("All ROS domain ids are taken by other tests; wait for them.")
 
 
 def sample_robot() -> RobotSpec:
