@@ -33,6 +33,8 @@ class Truth:
     velocity: Array
     #: velocity of the pelvis in world, (N, 3) [m/s]
     world_velocity: Array
+    #: of the whole body, in world, at the start of the last substep, (N, 3) [m]
+    centre_of_mass: Array
     #: sole centres in world at the start of the last substep, (N, 2, 3) [m]
     feet: Array
     #: motor torques, (N, n) [N m]
@@ -58,6 +60,7 @@ class BatchWorld:
         self._ctrl: Float64 = self.batch.bind("ctrl")
         self._time: Float64 = self.batch.bind("time")
         self._sites: Float64 = self.batch.bind("site_xpos")
+        self._centres: Float64 = self.batch.bind("subtree_com")
         self._torque: Float64 = self.batch.bind("actuator_force")
         self._sensors: Float64 = self.batch.bind("sensordata")
         self._warnings = self.batch.warning[:, _DIVERGED, 1]  # last index: where it was, how often
@@ -112,7 +115,14 @@ class BatchWorld:
         c, s = np.cos(heading), np.sin(heading)
         vx, vy, vz = self._qvel[:, 0], self._qvel[:, 1], self._qvel[:, 2]
         velocity = np.stack((c * vx + s * vy, c * vy - s * vx, vz), axis=-1)
-        return Truth(self._qpos[:, :3], velocity, self._qvel[:, :3], self._sites[:, self._feet], self._torque)
+        return Truth(
+            self._qpos[:, :3],
+            velocity,
+            self._qvel[:, :3],
+            self._centres[:, 1],
+            self._sites[:, self._feet],
+            self._torque,
+        )
 
 
 def _require_layout(model: mujoco.MjModel, robot: RobotSpec) -> None:

@@ -363,9 +363,10 @@ def test_a_seed_decides_everything(make_locomotion):
 def test_the_capture_point_by_hand():
     # two robots at (1, 2), feet in the middle at (1, 2); height 0.981 m: sqrt(0.981 / 9.81) = 0.31623 s
     truth = Truth(
-        position=np.array([[1.0, 2.0, 0.9], [1.0, 2.0, 0.9]]),
+        position=np.full((2, 3), 7.0),  # where the pelvis is does not matter
         velocity=np.zeros((2, 3)),
         world_velocity=np.array([[0.0, 0.0, 5.0], [0.6, -0.8, 0.0]]),
+        centre_of_mass=np.array([[1.0, 2.0, 0.9], [1.0, 2.0, 0.9]]),
         feet=np.array([[[1.0, 2.1, 0.0], [1.0, 1.9, 0.0]], [[1.2, 2.1, 0.0], [0.8, 1.9, 0.0]]]),
         torque=np.zeros((2, 1)),
     )
@@ -374,5 +375,5 @@ def test_the_capture_point_by_hand():
 
 
 def test_lying_deeper_than_the_feet_is_a_number_too():
-    truth = Truth(np.zeros((1, 3)), np.zeros((1, 3)), np.ones((1, 3)), np.zeros((1, 2, 3)), np.zeros((1, 1)))
+    truth = Truth(np.zeros((1, 3)), np.zeros((1, 3)), np.ones((1, 3)), np.zeros((1, 3)), np.zeros((1, 2, 3)), np.zeros((1, 1)))
     assert capture_error(truth, np.array([-0.5])).tolist() == [0.0]

@@ -217,5 +217,5 @@ def capture_error(truth: Truth, height: Array) -> Array:
         Horizontal distance between capture point and the middle between the feet, (N,) [m].
     """
     pendulum = np.sqrt(np.maximum(height, 0.0) / GRAVITY)
-    capture_point = truth.position[:, :2] + truth.world_velocity[:, :2] * pendulum[:, None]
+    capture_point = truth.centre_of_mass[:, :2] + truth.world_velocity[:, :2] * pendulum[:, None]
     return np.linalg.norm(capture_point - truth.feet[..., :2].mean(axis=1), axis=-1)
