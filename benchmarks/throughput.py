@@ -24,6 +24,7 @@ from jack_brain.network.brain import Brain
 from jack_brain.network.presets import preset
 from jack_contract.contract import default_contract
 from jack_contract.mirror import Mirror
+from jack_launch.graphs import learning_environment
 from jack_sim.batch import BatchWorld
 from jack_sim.scene import TRAINING, load_model
 from jack_trainer.phases import phase
@@ -169,14 +170,14 @@ def main(options: Options) -> None:
         write_json(options.output, data)
 
 
-def as_the_trainer(cores: int) -> None:
+def as_the_trainer() -> None:
     """Start again with OpenMP set up as the trainer's process has it; that must be before torch is loaded."""
-    wanted = {"OMP_NUM_THREADS": str(cores), "OMP_WAIT_POLICY": "passive"}
+    wanted = learning_environment()
     if any(os.environ.get(name) != value for name, value in wanted.items()):
         os.environ.update(wanted)
         os.execv(sys.executable, sys.orig_argv)
 
 
 if __name__ == "__main__":
-    as_the_trainer(len(os.sched_getaffinity(0)))
+    as_the_trainer()
     main(tyro.cli(Options, description=__doc__))
