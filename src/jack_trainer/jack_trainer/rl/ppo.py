@@ -48,9 +48,9 @@ class PPOConfig:
     #: step size at the start
     rate: float = 1e-3
     #: the step size is kept within these
-    rate_bounds: tuple[float, float] = (1e-4, 3e-3)
+    rate_bounds: tuple[float, float] = (5e-5, 3e-3)
     #: divergence (KL) between two policies that the step size aims at
-    divergence: float = 0.02
+    divergence: float = 0.012
     #: gradients longer than this are shortened to it
     gradient_norm: float = 1.0
     #: learn half of every batch from its mirror image
