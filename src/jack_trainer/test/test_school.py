@@ -2,6 +2,7 @@ import hashlib
 import json
 import math
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from jack_brain.policy import Policy, PolicyLimits
 from jack_contract.errors import JackError, PolicyError
 from jack_trainer import phases, school
 from jack_trainer.checkpoint import POLICY, checkpoints, newest_checkpoint, read_checkpoint
-from jack_trainer.evaluate import Evaluation
+from jack_trainer.evaluate import Evaluation, evaluate
 from jack_trainer.phases import PHASES
 from jack_trainer.school import School, TrainOptions, newest_run
 
@@ -40,10 +41,12 @@ class Notes:
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
-    """A training of one update with nothing spared: the real exporter, the real examination."""
+    """A training of one update with the real exporter and a real, if short, examination."""
     runs = tmp_path_factory.mktemp("whole")
     student = School(TrainOptions(steps=UPDATE, environments=COUNT, runs=runs, until_passed=False), Notes())
-    return student, student.run()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(school, "evaluate", partial(evaluate, episodes=2))
+        return student, student.run()
 
 
 @pytest.fixture
@@ -66,7 +69,8 @@ def make_school(whole, tmp_path, monkeypatch):
 
     def make(updates: int = 2, listener: Notes | None = None, **changes) -> School:
         given = {"steps": updates * UPDATE, "environments": COUNT, "runs": tmp_path, "checkpoint_interval": 0.0}
-        return School(TrainOptions(**{**given, "until_passed": False, **changes}), listener or Notes())
+        given |= {"exam_interval": 0.0, "until_passed": False}
+        return School(TrainOptions(**{**given, **changes}), listener or Notes())
 
     return make
 
@@ -181,10 +185,11 @@ def test_another_seed_is_another_training(make_school):
 
 def test_a_resumed_training_counts_on(make_school):
     first = make_school(2).run()
+    before = read_checkpoint(first.checkpoint).numbers.seconds
     notes = Notes()
     second = make_school(3, notes, resume=first.run).run()
     assert [(p.update, p.step) for p in notes.progress] == [(3, 3 * UPDATE)]
-    assert second.seconds > first.seconds
+    assert second.seconds > before > 0
     events = EventAccumulator(str(second.run / "tensorboard"))
     events.Reload()
     assert [event.step for event in events.Scalars("ppo/rate")] == [UPDATE, 2 * UPDATE, 3 * UPDATE]
@@ -234,9 +239,8 @@ def test_who_passes_is_done(make_school, monkeypatch):
         return Evaluation(100, 97 if len(examined) == 2 else 50, 19.0, 60.0)
 
     monkeypatch.setattr(school, "evaluate", exam)
-    student = make_school(10, until_passed=True)
-    student.ppo.episodes.lengths.extend([student.environment.limit] * 100)
-    result = student.run()
+    monkeypatch.setattr(School, "_looks_passed", lambda _: True)
+    result = make_school(10, until_passed=True).run()
     assert (result.reason, result.survival, result.step) == ("passed", 0.97, 2 * UPDATE)
     assert examined == [PHASES["stand"].exam] * 2
 
@@ -249,19 +253,37 @@ def test_who_falls_in_training_is_not_examined_before_the_end(make_school, monke
     assert student.run().reason == "steps" and len(examined) == 1
 
 
+@pytest.mark.parametrize(
+    ("lengths", "looks"),
+    [([1000] * 100, True), ([1000] * 99, False), ([1000] * 60 + [10] * 40, True), ([10] * 100, False)],
+)
+def test_who_lasts_in_training_is_worth_examining(make_school, lengths, looks):
+    """A hundred episodes, half of the time on his feet; an episode has 1000 control periods."""
+    student = make_school(until_passed=True)
+    student.ppo.episodes.lengths.extend(lengths)
+    assert student.environment.limit == 1000 and student._looks_passed() == looks
+
+
+def test_exams_are_not_too_frequent(make_school, monkeypatch):
+    examined = []
+    monkeypatch.setattr(school, "evaluate", lambda *_: examined.append(1) or Evaluation(100, 50, 20.0, 60.0))
+    monkeypatch.setattr(School, "_looks_passed", lambda _: True)
+    make_school(4, exam_interval=1000.0).run()
+    assert len(examined) == 1  # at the end
+
+
 def test_survival_is_that_of_the_last_policy(make_school, monkeypatch):
     survived = iter([40, 60, 80])
     monkeypatch.setattr(school, "evaluate", lambda *_: Evaluation(100, next(survived), 20.0, 60.0))
+    monkeypatch.setattr(School, "_looks_passed", lambda student: student.update == 1)
     student = make_school(4, until_passed=True)
-    student.ppo.episodes.lengths.extend([student.environment.limit] * 100)
-    student.listener.on_progress = lambda p: p.update == 2 and student.ppo.episodes.lengths.clear()
     assert student.run().survival == 0.6  # examined after the first update, and at the end
 
 
 def test_who_is_not_to_stop_early_does_not(make_school, monkeypatch):
     monkeypatch.setattr(school, "evaluate", lambda *_: Evaluation(100, 100, 20.0, 60.0))
     student = make_school(3)
-    student.ppo.episodes.lengths.extend([student.environment.limit] * 100)
+    student.ppo.episodes.lengths.extend([student.environment.limit] * 10_000)
     result = student.run()
     assert (result.reason, result.step, result.survival) == ("steps", 3 * UPDATE, 1.0)
 
