@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import gc
+import signal
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -21,7 +23,8 @@ from rclpy.executors import Executor, ExternalShutdownException, SingleThreadedE
 from rclpy.experimental.events_executor import EventsExecutor
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy, qos_profile_sensor_data
-from rclpy.utilities import ok, try_shutdown
+from rclpy.signals import SignalHandlerOptions
+from rclpy.utilities import try_shutdown
 from sensor_msgs.msg import Imu, JointState
 from std_msgs.msg import Header, String
 from std_srvs.srv import Trigger
@@ -304,7 +307,10 @@ def _executor(kind: str) -> Executor:
 def main() -> int:
     """Run the node until it is told to end."""
     sys.setswitchinterval(5e-4)  # a tick waits no longer than this for the thread that examines policies [s]
-    rclpy.init()
+    ending = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):  # ours: rclpy's would raise in the middle of a callback
+        signal.signal(number, lambda *_: ending.set())
+    rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
     node = None
     try:
         node = BrainNode()
@@ -312,9 +318,9 @@ def main() -> int:
         executor.add_node(node)
         if node.parameters.autostart and not node.start():
             return 1
-        while ok():  # spin() without a time-out burns a core and hears no signal (rclpy 7.1)
-            executor.spin_once(timeout_sec=1.0)
-    except (KeyboardInterrupt, ExternalShutdownException):
+        while not ending.is_set():  # spin() without a time-out burns a core (rclpy 7.1)
+            executor.spin_once(timeout_sec=0.2)
+    except ExternalShutdownException:
         pass
     except (JackError, ParameterException) as error:
         print(f"brain: {error}", file=sys.stderr)
