@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
-from jack_contract.arrays import Array, require_last
+from jack_contract.arrays import Array, Float64, require_last
 from jack_contract.errors import ContractError
 from jack_contract.robot import RobotSpec
 
@@ -22,15 +23,19 @@ class ActionSpec:
         if not self.scale or not all(np.isfinite(s) and s > 0 for s in self.scale):
             raise ContractError(f"Action scales must be finite and positive, given: {self.scale}.")
 
+    @cached_property
+    def _scale(self) -> Float64:
+        return np.array(self.scale)
+
     def targets(self, robot: RobotSpec, action: Array) -> Array:
         """Joint targets [rad] for actions, (..., n) -> (..., n), clipped to the position limits."""
         require_last("Action", action, len(self.scale))
-        return np.clip(robot.default_position + np.asarray(self.scale) * action, robot.lower, robot.upper)
+        return (robot.default_position + self._scale * action).clip(robot.lower, robot.upper)
 
     def action(self, robot: RobotSpec, targets: Array) -> Array:
         """The action that asks for these joint targets [rad], (..., n) -> (..., n)."""
         require_last("Targets", targets, len(self.scale))
-        return (targets - robot.default_position) / np.asarray(self.scale)
+        return (targets - robot.default_position) / self._scale
 
 
 #: Share of a joint's torque limit that one unit of action calls for at first.
