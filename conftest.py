@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import random
 import socket
 from collections.abc import Iterator
@@ -30,12 +29,25 @@ def claimed_domain() -> Iterator[int]:
     raise RuntimeError("Every ROS domain for tests is in use.")
 
 
+@contextlib.contextmanager
+def domain_in_environment() -> Iterator[int]:
+    """A claimed domain for this process and its children, not to be heard outside this machine."""
+    with claimed_domain() as domain, pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ROS_DOMAIN_ID", str(domain))
+        patch.setenv("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
+        patch.delenv("ROS_LOCALHOST_ONLY", raising=False)
+        yield domain
+
+
 @pytest.fixture
-def ros_domain(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
-    """A ROS domain of the test's own, in the environment, and not to be heard outside this machine."""
-    with claimed_domain() as domain:
-        monkeypatch.setenv("ROS_DOMAIN_ID", str(domain))
-        monkeypatch.setenv("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
-        monkeypatch.delenv("ROS_LOCALHOST_ONLY", raising=False)
-        assert os.environ["ROS_DOMAIN_ID"] == str(domain)
+def ros_domain() -> Iterator[int]:
+    """A ROS domain of the test's own."""
+    with domain_in_environment() as domain:
+        yield domain
+
+
+@pytest.fixture(scope="module")
+def shared_ros_domain() -> Iterator[int]:
+    """A ROS domain for all tests of one file that ask for it."""
+    with domain_in_environment() as domain:
         yield domain

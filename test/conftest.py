@@ -34,13 +34,14 @@ def policies(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 
 @pytest.fixture
 def nodes_alive(ros_domain: int) -> Iterator[Callable[[], list[str]]]:
-    """Who of ours lives in the test's domain: command lines. At the end nobody may."""
+    """Who lives in the test's domain: command lines. At the end nobody may."""
+    yield lambda: in_domain(ros_domain)
+    assert in_domain(ros_domain) == []
 
-    def alive() -> list[str]:
-        return [command for pid in Path("/proc").glob("[0-9]*") if (command := _command(pid, ros_domain))]
 
-    yield alive
-    assert alive() == []
+def in_domain(domain: int) -> list[str]:
+    """The command lines of all other processes in a ROS domain."""
+    return [command for pid in Path("/proc").glob("[0-9]*") if (command := _command(pid, domain))]
 
 
 def _command(process: Path, domain: int) -> str:

@@ -46,11 +46,11 @@ def test_who_gives_way_falls_and_nobody_waits_for_the_end(contract, give_way):
 
 def test_one_fall_is_counted_once_and_what_follows_not_at_all(contract, make_locomotion, keep_the_pose):
     """Against a count by hand: hard pushes fell some, and those start anew and may fall again."""
-    task = replace(EXAM, episode=4.0, push_interval=(0.5, 1.0), push_speed=(1.0, 1.5))
+    task = replace(EXAM, episode=2.0, push_interval=(0.2, 0.6), push_speed=(1.0, 1.5))
     found = evaluate(keep_the_pose, contract, task, episodes=8, seed=3)
     environment = make_locomotion(8, seed=3, **vars(task))
     seen, falls, until, earned = environment.reset(), np.zeros(8, int), np.zeros(8), np.zeros(8)
-    for _ in range(200):
+    for _ in range(100):
         step = environment.step(keep_the_pose(seen))
         until += falls == 0
         earned += step.reward * (falls == 0)

@@ -375,5 +375,6 @@ def test_the_capture_point_by_hand():
 
 
 def test_lying_deeper_than_the_feet_is_a_number_too():
-    truth = Truth(np.zeros((1, 3)), np.zeros((1, 3)), np.ones((1, 3)), np.zeros((1, 3)), np.zeros((1, 2, 3)), np.zeros((1, 1)))
+    nothing, moving = np.zeros((1, 3)), np.ones((1, 3))
+    truth = Truth(nothing, nothing, moving, nothing, np.zeros((1, 2, 3)), np.zeros((1, 1)))
     assert capture_error(truth, np.array([-0.5])).tolist() == [0.0]
