@@ -20,11 +20,10 @@ from jack_msgs.action import Train
 from jack_msgs.msg import Policy, TrainingStatus
 from rclpy.action.server import ActionServer, CancelResponse, GoalResponse, ServerGoalHandle
 from rclpy.exceptions import ParameterException
-from rclpy.experimental.events_executor import EventsExecutor
+from rclpy.executors import MultiThreadedExecutor
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.signals import SignalHandlerOptions
-from rclpy.task import Future
 from rclpy.utilities import try_shutdown
 
 from jack_contract.errors import JackError
@@ -91,15 +90,9 @@ class TrainerNode(Node):
             self._lesson.stop()
         return CancelResponse.ACCEPT
 
-    async def _train(self, goal: ServerGoalHandle) -> Train.Result:
-        done = Future(executor=self.executor)
-
-        def wake() -> None:  # from the lesson's thread: the executor sets the result in its own
-            if self.executor is not None:
-                self.executor.create_task(lambda: done.set_result(None))
-
-        lesson = self._start(goal.request, goal.publish_feedback, wake)
-        await done
+    def _train(self, goal: ServerGoalHandle) -> Train.Result:
+        lesson = self._start(goal.request, goal.publish_feedback)
+        lesson.join()
         if goal.is_cancel_requested:
             goal.canceled()
         elif lesson.result is None:
@@ -112,7 +105,6 @@ class TrainerNode(Node):
         self,
         goal: Train.Goal,
         feedback: Callable[[Train.Feedback], None] = lambda message: None,
-        wake: Callable[[], None] = lambda: None,
     ) -> Lesson:
         def options() -> TrainOptions:
             from jack_trainer.school import TrainOptions  # loads torch: this is called in the lesson's thread
@@ -128,7 +120,7 @@ class TrainerNode(Node):
             )
 
         self.get_logger().info(f"Training begins: {goal.phase}")
-        self._lesson = Lesson(options, Reporter(self, feedback, wake))
+        self._lesson = Lesson(options, Reporter(self, feedback))
         return self._lesson
 
     # -- what comes of it
@@ -203,10 +195,8 @@ class TrainerNode(Node):
 class Reporter:
     """A lesson's audience: carries what it hears to the node and to whoever set the goal."""
 
-    def __init__(
-        self, node: TrainerNode, feedback: Callable[[Train.Feedback], None], wake: Callable[[], None]
-    ) -> None:
-        self._node, self._feedback, self._wake = node, feedback, wake
+    def __init__(self, node: TrainerNode, feedback: Callable[[Train.Feedback], None]) -> None:
+        self._node, self._feedback = node, feedback
 
     def on_progress(self, progress: Progress) -> None:
         """An update is done."""
@@ -220,7 +210,6 @@ class Reporter:
     def on_end(self, lesson: Lesson) -> None:
         """The training is over."""
         self._node.publish_end(lesson)
-        self._wake()
 
 
 def feedback_message(progress: Progress) -> Train.Feedback:
@@ -254,7 +243,8 @@ def main() -> int:
     node = None
     try:
         node = TrainerNode()
-        executor = EventsExecutor()
+        # One thread waits for the training that a goal asked for; a coroutine that awaits would be polled on and on.
+        executor = MultiThreadedExecutor(num_threads=2)
         executor.add_node(node)
         while not (told.is_set() or node.failed):  # spin() alone burns a core and hears no signal (rclpy 7.1)
             executor.spin_once(timeout_sec=0.1)
