@@ -243,7 +243,7 @@ def main() -> int:
     node = None
     try:
         node = TrainerNode()
-        # One thread waits for the training that a goal asked for; a coroutine that awaits would be polled on and on.
+        # One thread waits for the training that a goal asked for; a coroutine would be polled on and on.
         executor = MultiThreadedExecutor(num_threads=2)
         executor.add_node(node)
         while not (told.is_set() or node.failed):  # spin() alone burns a core and hears no signal (rclpy 7.1)
