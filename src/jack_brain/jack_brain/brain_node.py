@@ -78,7 +78,7 @@ class BrainNode(LifecycleNode):
         self._robot = contract.robot
         self.pilot = Pilot(contract, self.parameters.safety(), self.parameters.pilot())
         self._reader, self._latency = StateReader(self._robot), LatencyWindow(self._robot.control_period)
-        self._value, self._last_fault, self._ticks, self._malformed = float("nan"), "", 0, 0
+        self._last_fault, self._ticks, self._malformed = "", 0, 0
         self._command = JointCommand()
         self.examiner = Examiner(contract, self.parameters.limits(), self._accept, self._refuse)
         self._commands = self.create_lifecycle_publisher(JointCommand, "joint_command", COMMAND)
@@ -198,7 +198,7 @@ class BrainNode(LifecycleNode):
             self._command, self._robot, decision.mode, decision.targets, decision.stiffness, decision.damping
         )
         self._commands.publish(self._command)
-        self._sent, self._value = time.monotonic(), decision.value
+        self._sent = time.monotonic()
         self._ticks += 1
         if self.pilot.safety.fault != self._last_fault:
             self._last_fault = self.pilot.safety.fault
@@ -273,7 +273,7 @@ class BrainNode(LifecycleNode):
             message.policy, message.phase, message.step = policy.sha256, policy.phase, policy.step
         message.swaps, message.ticks = self.pilot.swaps, self._ticks
         message.refused, message.refusal = self.examiner.refused, self.examiner.refusal
-        message.fault, message.value = self.pilot.safety.fault, self._value
+        message.fault, message.value = self.pilot.safety.fault, self.pilot.value()
         message.latency, message.latency_max = self._latency.median_and_max()
         self._status.publish(message)
 

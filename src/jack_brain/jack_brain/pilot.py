@@ -22,8 +22,12 @@ from jack_contract.state import RobotState
 class Actor(Protocol):
     """Whatever decides."""
 
-    def infer(self, history: Float32, command: Float32 | None = None) -> tuple[Float32, float]:
-        """History (H, D) and command (3,) -> action (n,) and expected return."""
+    def act(self, history: Float32, command: Float32 | None = None) -> Float32:
+        """History (H, D) and command (3,) -> action (n,)."""
+        ...
+
+    def value(self, history: Float32, command: Float32 | None = None) -> float:
+        """History (H, D) and command (3,) -> expected return."""
         ...
 
 
@@ -60,8 +64,6 @@ class Decision:
     stiffness: Array
     #: (n,) [N m s/rad]
     damping: Array
-    #: the policy's expected return; NaN without one
-    value: float
 
 
 class Pilot:
@@ -86,6 +88,7 @@ class Pilot:
         self._scale = np.array(contract.action.scale)
         self._no_stiffness = np.zeros(self._robot.count)
         self._velocity, self._commanded_at = np.zeros(COMMAND_SIZE), -np.inf
+        self._followed = np.zeros(COMMAND_SIZE, np.float32)
         self._targets: Array | None = None  # None: not yet in command of the joints
         self._action: Array = np.zeros(self._robot.count)
         self._before: Actor | None = None
@@ -140,14 +143,20 @@ class Pilot:
         if self._targets is None or state.time < self._begun:  # at the start, or where the clock was set back
             self._targets = self._begin(state)
         history = self._history.push(self.contract.observation.encode(self._robot, state, self._action))
-        action, value = self._decide(history, float(state.time), now)
+        action = self._decide(history, float(state.time), now)
         self.safety.check_action(action)
         if self.safety.fault:
             return self.damp(state)
         self._action = action
         targets = self.contract.action.targets(self._robot, action)
         self._targets = self.safety.limit(targets, self._targets)
-        return Decision(self.mode, self._targets, self._robot.stiffness, self._robot.damping, value)
+        return Decision(self.mode, self._targets, self._robot.stiffness, self._robot.damping)
+
+    def value(self) -> float:
+        """The return that the policy expects from what it last saw; NaN without a policy, or damped."""
+        if self.policy is None or self.safety.fault:
+            return float("nan")
+        return self.policy.value(self._history.frames, self._followed)
 
     def watch(self, now: float) -> Decision | None:
         """Look whether readings still come; call it every `safety.watch_period`.
@@ -164,7 +173,7 @@ class Pilot:
         if state is not None and np.isfinite(state.joint_position).all():
             position = state.joint_position
         self._targets = position
-        return Decision(Mode.DAMP, position, self._no_stiffness, self._robot.damping, float("nan"))
+        return Decision(Mode.DAMP, position, self._no_stiffness, self._robot.damping)
 
     def _swap(self, time: float) -> None:
         offered, self._offered = self._offered, None
@@ -192,16 +201,16 @@ class Pilot:
         self._begin_at(float(state.time))
         return targets
 
-    def _decide(self, history: Float32, time: float, now: float) -> tuple[Array, float]:
+    def _decide(self, history: Float32, time: float, now: float) -> Array:
         if self.policy is None:
-            return self._hold(time), float("nan")
-        command, share = self._followed(now), self._share(time)
-        action, value = self.policy.infer(history, command)
+            return self._hold(time)
+        self._followed, share = self._follow(now), self._share(time)
+        action = self.policy.act(history, self._followed)
         if share == 1.0:
             self._before = None
-            return action.astype(np.float64), value
-        before = self._fixed if self._before is None else self._before.infer(history, command)[0]
-        return (1 - share) * before + share * action, value
+            return action.astype(np.float64)
+        before = self._fixed if self._before is None else self._before.act(history, self._followed)
+        return (1 - share) * before + share * action
 
     def _hold(self, time: float) -> Array:
         """The action on the way from the pose at the start to the default pose, at no more than hold_speed."""
@@ -209,7 +218,7 @@ class Pilot:
         way = (time - self._begun) * self._config.hold_speed
         return (1.0 - way / farthest) * self._fixed if way < farthest else np.zeros(self._robot.count)
 
-    def _followed(self, now: float) -> Float32:
+    def _follow(self, now: float) -> Float32:
         """The command, less the older it is: walking into the dark is no way to lose a link."""
         age, config = now - self._commanded_at, self._config
         span = config.command_end - config.command_timeout

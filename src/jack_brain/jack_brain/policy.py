@@ -22,6 +22,9 @@ from jack_contract.contract import Contract
 from jack_contract.errors import ContractError, PolicyError
 from jack_contract.observation import COMMAND_SIZE
 
+#: Names with shapes, without the batch.
+Shapes = dict[str, tuple[int, ...]]
+
 
 @dataclass(frozen=True)
 class PolicyLimits:
@@ -56,13 +59,11 @@ class Policy:
         self.contract, self.provenance = contract, provenance
         self.sha256 = hashlib.sha256(file).hexdigest()
         self.latency = 0.0
-        self._session = _session(file)
-        self._inputs, self._outputs = _buffers(self._session, contract, has_seen)
-        self._binding = self._session.io_binding()
-        for name, array in self._inputs.items():
-            self._binding.bind_input(name, "cpu", 0, np.float32, array.shape, array.ctypes.data)
-        for name, array in self._outputs.items():
-            self._binding.bind_output(name, "cpu", 0, np.float32, array.shape, array.ctypes.data)
+        inputs, outputs = _shapes(contract, has_seen)
+        self._whole = self._lean = _Graph(file, inputs, outputs)
+        if VALUE in outputs:  # most ticks need no value: half of the work is left to those that ask for it
+            del outputs[VALUE]
+            self._lean = _Graph(policy_file.without_output(file, VALUE), inputs, outputs)
 
     @classmethod
     def load(cls, source: bytes | Path, contract: Contract, limits: PolicyLimits = PolicyLimits()) -> Policy:
@@ -96,7 +97,7 @@ class Policy:
         """Environment steps it has learnt from."""
         return self.provenance["step"]
 
-    def infer(self, history: Float32, command: Float32 | None = None) -> tuple[Float32, float]:
+    def act(self, history: Float32, command: Float32 | None = None) -> Float32:
         """Decide.
 
         Args:
@@ -104,29 +105,34 @@ class Policy:
             command: vx, vy [m/s], yaw rate [rad/s], (3,) float32; a policy trained without commands ignores it.
 
         Returns:
-            The action, (n,) float32, valid until the next call, and the expected return, NaN where the file
-            has no value readout.
+            The action, (n,) float32, valid until the next call.
         """
-        self._inputs[PROPRIOCEPTION][0] = history
-        if command is not None and COMMAND in self._inputs:
-            self._inputs[COMMAND][0] = command
-        self._session.run_with_iobinding(self._binding)
-        value = self._outputs.get(VALUE)
-        return self._outputs[ACTION][0], float("nan") if value is None else float(value[0, 0])
+        return self._lean.run(history, command)[ACTION][0]
+
+    def value(self, history: Float32, command: Float32 | None = None) -> float:
+        """The return that is to be expected, for the inputs of `act`; NaN where the file has no value readout."""
+        return self.infer(history, command)[1]
+
+    def infer(self, history: Float32, command: Float32 | None = None) -> tuple[Float32, float]:
+        """Action and value at once, as `act` and `value` give them."""
+        outputs = self._whole.run(history, command)
+        return outputs[ACTION][0], float(outputs[VALUE][0, 0]) if VALUE in outputs else float("nan")
 
     def _replay(self, golden: Golden, limits: PolicyLimits) -> None:
         for index in range(len(golden.action)):
             command = golden.command[index] if golden.command is not None else None
             action, value = self.infer(golden.proprioception[index], command)
-            _require_close("action", action, golden.action[index], limits)
+            for computed in (action, self.act(golden.proprioception[index], command)):
+                _require_close("action", computed, golden.action[index], limits)
             if golden.value is not None:
                 _require_close("value", np.array([value]), golden.value[index], limits)
 
     def _time(self, limits: PolicyLimits) -> None:
-        history, times = self._inputs[PROPRIOCEPTION][0].copy(), []
+        spec, times = self.contract.observation, []
+        history = np.zeros((spec.history, spec.frame_size), np.float32)
         for _ in range(limits.timed_runs):
             begun = time.perf_counter()
-            self.infer(history)
+            self.act(history)
             times.append(time.perf_counter() - begun)
         self.latency, allowed = median(times), limits.period_share * self.contract.robot.control_period
         if self.latency > allowed:
@@ -180,10 +186,31 @@ def _session(file: bytes) -> onnxruntime.InferenceSession:
         raise PolicyError(f"ONNX Runtime cannot load the graph: {error}") from error
 
 
-def _buffers(
-    session: onnxruntime.InferenceSession, contract: Contract, golden: Golden
-) -> tuple[dict[str, Float32], dict[str, Float32]]:
-    """Arrays for a batch of one, shaped as the contract says; a PolicyError where the graph differs."""
+class _Graph:
+    """A session with arrays of its own for a batch of one: nothing is allocated when it runs."""
+
+    def __init__(self, model: bytes, inputs: Shapes, outputs: Shapes) -> None:
+        self._session = _session(model)
+        _require_ports("inputs", self._session.get_inputs(), inputs)
+        _require_ports("outputs", self._session.get_outputs(), outputs)
+        self._inputs, self._outputs = _arrays(inputs), _arrays(outputs)
+        self._binding = self._session.io_binding()
+        for name, array in self._inputs.items():
+            self._binding.bind_input(name, "cpu", 0, np.float32, array.shape, array.ctypes.data)
+        for name, array in self._outputs.items():
+            self._binding.bind_output(name, "cpu", 0, np.float32, array.shape, array.ctypes.data)
+
+    def run(self, history: Float32, command: Float32 | None) -> dict[str, Float32]:
+        """The outputs, (1, ...) each, valid until the next run."""
+        self._inputs[PROPRIOCEPTION][0] = history
+        if command is not None and COMMAND in self._inputs:
+            self._inputs[COMMAND][0] = command
+        self._session.run_with_iobinding(self._binding)
+        return self._outputs
+
+
+def _shapes(contract: Contract, golden: Golden) -> tuple[Shapes, Shapes]:
+    """Inputs and outputs as the contract has them, as far as the golden vectors, of just that shape, name them."""
     spec, joints = contract.observation, contract.robot.count
     inputs = {PROPRIOCEPTION: (spec.history, spec.frame_size), COMMAND: (COMMAND_SIZE,)}
     outputs = {ACTION: (joints,), VALUE: (1,)}
@@ -191,26 +218,24 @@ def _buffers(
         del inputs[COMMAND]
     if golden.value is None:
         del outputs[VALUE]
-    _require_ports("inputs", session.get_inputs(), inputs)
-    _require_ports("outputs", session.get_outputs(), outputs)
     _require_golden(golden, inputs, outputs)
-    return _arrays(inputs), _arrays(outputs)
+    return inputs, outputs
 
 
-def _require_ports(kind: str, given: Sequence[onnxruntime.NodeArg], expected: dict[str, tuple[int, ...]]) -> None:
+def _require_ports(kind: str, given: Sequence[onnxruntime.NodeArg], expected: Shapes) -> None:
     found = {port.name: (port.type, tuple(port.shape[1:])) for port in given}
     wanted = {name: ("tensor(float)", shape) for name, shape in expected.items()}
     if found != wanted or any(isinstance(port.shape[0], int) for port in given):
         raise PolicyError(f"The graph's {kind} are {found}, with any batch size; expected: {wanted}.")
 
 
-def _require_golden(golden: Golden, *expected: dict[str, tuple[int, ...]]) -> None:
+def _require_golden(golden: Golden, *expected: Shapes) -> None:
     for name, shape in (item for ports in expected for item in ports.items()):
         if getattr(golden, name).shape[1:] != shape:
             raise PolicyError(f"Golden {name} has shape {getattr(golden, name).shape}; expected: (N, {shape}).")
 
 
-def _arrays(shapes: dict[str, tuple[int, ...]]) -> dict[str, Float32]:
+def _arrays(shapes: Shapes) -> dict[str, Float32]:
     return {name: np.zeros((1, *shape), np.float32) for name, shape in shapes.items()}
 
 

@@ -24,7 +24,8 @@ _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 _MODEL_GRAPH, _MODEL_METADATA = 7, 14
 #: Fields of a model: training graphs, model-local functions.
 _MODEL_FORBIDDEN = {20: "training graphs", 25: "functions"}
-_GRAPH_NODE, _GRAPH_INITIALIZER, _GRAPH_SPARSE = 1, 5, 15
+_GRAPH_NODE, _GRAPH_INITIALIZER, _GRAPH_OUTPUT, _GRAPH_SPARSE = 1, 5, 12, 15
+_PORT_NAME = 1
 _NODE_ATTRIBUTE, _NODE_DOMAIN = 5, 7
 #: Fields of an attribute: one tensor or several, one graph or several.
 _ATTRIBUTE_TENSORS, _ATTRIBUTE_GRAPHS = (5, 10), (6, 11)
@@ -125,10 +126,46 @@ def _require_inside(tensor: memoryview) -> None:
         raise PolicyError("The graph keeps weights outside the file; a policy is one file.")
 
 
+def without_output(file: bytes, name: str) -> bytes:
+    """The model of a file without one of its outputs, and so without what only that output needs."""
+    model = b""
+    for number, payload, raw in _spans(memoryview(file)):
+        model += _with_bytes(number, _without_output(payload, name)) if number == _MODEL_GRAPH else bytes(raw)
+    return model
+
+
+def _without_output(graph: memoryview, name: str) -> bytes:
+    kept = []
+    for number, payload, raw in _spans(graph):
+        named = dict(_fields(payload)).get(_PORT_NAME, b"") if number == _GRAPH_OUTPUT else b""
+        if bytes(named) != name.encode():
+            kept.append(bytes(raw))
+    return b"".join(kept)
+
+
+def _with_bytes(number: int, payload: bytes) -> bytes:
+    """A protobuf field of bytes."""
+    return _as_varint(number << 3 | _BYTES) + _as_varint(len(payload)) + payload
+
+
+def _as_varint(value: int) -> bytes:
+    encoded = bytearray()
+    while value > 0x7F:
+        encoded.append(value & 0x7F | 0x80)
+        value >>= 7
+    return bytes([*encoded, value])
+
+
 def _fields(message: memoryview) -> Iterator[tuple[int, memoryview]]:
     """The fields of a protobuf message; numbers carry an empty payload (none of ours matters)."""
+    return ((number, payload) for number, payload, _ in _spans(message))
+
+
+def _spans(message: memoryview) -> Iterator[tuple[int, memoryview, memoryview]]:
+    """Number, payload and all bytes of each field."""
     position, end = 0, len(message)
     while position < end:
+        begun = position
         tag, position = _varint(message, position)
         kind, size = tag & 7, 0
         if kind == _VARINT:
@@ -141,7 +178,7 @@ def _fields(message: memoryview) -> Iterator[tuple[int, memoryview]]:
             raise ValueError(f"field of unknown kind {kind} at byte {position}")
         if position + size > end:
             raise ValueError(f"a field ends {position + size - end} bytes behind the end")
-        yield tag >> 3, message[position : position + size]
+        yield tag >> 3, message[position : position + size], message[begun : position + size]
         position += size
 
 

@@ -22,12 +22,16 @@ class Constant:
 
     def __init__(self, action: float | np.ndarray, value: float = 1.0) -> None:
         self.action = np.full(ROBOT.count, action, np.float32) if np.isscalar(action) else action
-        self.value = value
+        self.expected = value
         self.seen: list[tuple[np.ndarray, np.ndarray]] = []
 
-    def infer(self, history, command=None):
+    def act(self, history, command=None):
         self.seen.append((history.copy(), command.copy()))
-        return self.action, self.value
+        return self.action
+
+    def value(self, history, command=None):
+        assert np.array_equal(history, self.seen[-1][0]) and np.array_equal(command, self.seen[-1][1])
+        return self.expected
 
 
 def rest(time: float, offset: float = 0.0) -> RobotState:
@@ -46,12 +50,13 @@ def offset_of(decision) -> np.ndarray:
 
 
 def test_without_a_policy_the_default_pose_is_held():
-    decision = drive(Pilot(CONTRACT), 1)[0]
+    pilot = Pilot(CONTRACT)
+    decision = drive(pilot, 1)[0]
     assert decision.mode is Mode.HOLD
+    assert np.isnan(pilot.value())
     np.testing.assert_allclose(decision.targets, ROBOT.default_position)
     assert np.array_equal(decision.stiffness, ROBOT.stiffness)
     assert np.array_equal(decision.damping, ROBOT.damping)
-    assert np.isnan(decision.value)
 
 
 def test_the_default_pose_is_reached_smoothly_from_the_measured_one():
@@ -73,7 +78,9 @@ def test_a_policy_takes_over_between_two_ticks_and_is_blended_in():
     offsets = [float(offset_of(d).max()) for d in decisions]
     np.testing.assert_allclose(offsets[:11], 0.3 * np.arange(11) / 10, atol=1e-6)  # 0.2 s are ten ticks
     np.testing.assert_allclose(offsets[10:], 0.3, atol=1e-6)
-    assert decisions[-1].value == 7.0
+    assert pilot.value() == 7.0
+    pilot.stop("pressed")
+    assert np.isnan(pilot.value())
 
 
 def test_a_second_policy_is_blended_with_the_first():

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jack_brain.policy_file import SEAL_SIZE, read_metadata, require_sealed, seal
+from jack_brain.policy_file import SEAL_SIZE, read_metadata, require_sealed, seal, without_output
 from jack_contract.errors import PolicyError
 
 
@@ -58,3 +58,11 @@ def test_metadata_is_read():
     model = onnx.helper.make_model(onnx.helper.make_graph([], "g", [], []))
     onnx.helper.set_model_props(model, {"a": "b", "ü": ""})
     assert read_metadata(model.SerializeToString()) == {"a": "b", "ü": ""}
+
+
+def test_an_output_is_left_out_and_all_else_stays(policy_file):
+    model, lean = onnx.load_from_string(policy_file), onnx.load_from_string(without_output(policy_file, "value"))
+    assert [port.name for port in lean.graph.output] == ["action"]
+    assert [port.name for port in model.graph.output] == ["action", "value"]
+    lean.graph.output.append(model.graph.output[1])
+    assert lean == model
