@@ -40,14 +40,14 @@ def test_without_the_value_readout_actions_are_bit_identical(brain, contract, ma
 def test_actions_do_not_depend_on_the_value_readout_nor_values_on_the_action_readout(brain, some):
     before = brain(some)
     with torch.no_grad():
-        brain.value_head.token.add_(1.0)
+        brain.value_head.token.copy_(brain.value_head.token.flip(-1))
     assert torch.equal(brain(some).mean, before.mean)
-    assert not torch.equal(brain(some).value, before.value)
+    assert not torch.allclose(brain(some).value, before.value, atol=1e-3)
     before = brain(some)
     with torch.no_grad():
-        brain.action_head.token.add_(1.0)
+        brain.action_head.token.copy_(brain.action_head.token.flip(-1))
     assert torch.equal(brain(some).value, before.value)
-    assert not torch.equal(brain(some).mean, before.mean)
+    assert not torch.allclose(brain(some).mean, before.mean, atol=1e-3)
 
 
 def test_the_value_loss_gives_the_action_readout_no_gradient(brain, some):
@@ -132,9 +132,9 @@ def test_a_prefix_and_a_sentence_together_are_refused(brain, inputs):
 
 def test_robots_of_a_batch_do_not_see_each_other(brain, inputs):
     changed = replace(inputs, proprioception=inputs.proprioception.clone())
-    changed.proprioception[0] += 1.0
+    changed.proprioception[0] *= 0.5
     before, after = brain(inputs).mean, brain(changed).mean
-    assert not torch.equal(before[0], after[0])
+    assert not torch.allclose(before[0], after[0], atol=1e-3)
     assert torch.equal(before[1:], after[1:])
 
 
