@@ -41,7 +41,7 @@ def test_the_description_of_a_known_joint(model):
     knee = robot.joints[robot.index("left_knee")]
     assert (knee.lower, knee.upper, knee.default) == (0.0, 2.3, 0.6)
     assert (knee.effort_limit, knee.velocity_limit) == (120.0, 18.0)
-    assert knee.stiffness == pytest.approx(0.06 * (20 * math.pi) ** 2)
+    assert knee.stiffness == pytest.approx(0.06 * (28 * math.pi) ** 2)
     assert robot.control_period == 0.02
 
 
