@@ -48,12 +48,17 @@ def _actions(spec: NodeSpec) -> list[Action]:
         remappings=list(spec.remappings),
         additional_env=dict(spec.environment),
         output="screen",
-        on_exit=[Shutdown(reason=f"{spec.name} ended")] if spec.required else None,
+        on_exit=[OpaqueFunction(function=_end_all, args=[spec])] if spec.required else None,
     )
     if not isinstance(node, LifecycleNode):
         return [node]
     # In this order: a node hears of transitions only once it was executed.
     return [_when_configured(node), node, _change(node, Transition.TRANSITION_CONFIGURE)]
+
+
+def _end_all(context: LaunchContext, spec: NodeSpec) -> list[Action]:
+    """End everything because a required node did, unless everything is being ended already."""
+    return [] if context.is_shutdown else [Shutdown(reason=f"{spec.full_name} ended")]
 
 
 def _when_configured(node: LifecycleNode) -> Action:

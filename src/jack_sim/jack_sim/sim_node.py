@@ -300,6 +300,7 @@ def main() -> int:
         print(f"sim: {error}", file=sys.stderr)
         return 1
     finally:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second Ctrl-C must not tear what is being put away
         if node is not None:
             node.feed.close()
             node.destroy_node()

@@ -253,6 +253,7 @@ def main() -> int:
         print(f"trainer: {error}", file=sys.stderr)
         return 1
     finally:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second Ctrl-C must not tear what is being put away
         in_time = node is None or node.close()
         if node is not None:
             node.destroy_node()
