@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import time
 from pathlib import Path
 from types import SimpleNamespace
@@ -35,7 +34,8 @@ pytestmark = pytest.mark.ros
 
 ROBOT = load_robot()
 RELIABLE = QoSProfile(depth=10, reliability=ReliabilityPolicy.RELIABLE)
-MANY = QoSProfile(depth=1000, reliability=ReliabilityPolicy.BEST_EFFORT)
+#: The simulation runs as fast as it can, the listener does not: enough that nothing is pushed out meanwhile.
+MANY = QoSProfile(depth=20_000, reliability=ReliabilityPolicy.BEST_EFFORT)
 STEPS = 300
 
 
@@ -137,8 +137,8 @@ def test_ros_carries_every_bit(tmp_path, nodes_alive):
     assert different == []
 
 
-def with_the_brain(folder: Path, policy: Path) -> str:
-    """The digest of what a driven Jack does in his first seconds."""
+def with_the_brain(folder: Path, policy: Path) -> dict[float, bytes]:
+    """What a driven Jack does in his first seconds: his joints, bit for bit, by the time of the reading."""
     brain = NodeSpec("jack_brain", "brain_node", "brain", parameters={"use_sim_time": True, "policy": str(policy)})
     specs, seen = [sim(5), brain], {}
 
@@ -165,8 +165,11 @@ def with_the_brain(folder: Path, policy: Path) -> str:
         until(lambda: "takes over" in supervisor.log(brain).read_text())  # the same policy from the first tick on
         change(Transition.TRANSITION_ACTIVATE)
         until(lambda: len(seen) >= STEPS)
-    return hashlib.sha256(b"".join(seen[stamp] for stamp in sorted(seen)[:STEPS])).hexdigest()
+    return seen
 
 
 def test_with_the_brain_at_the_wheel_too(tmp_path, policies, nodes_alive):
-    assert with_the_brain(tmp_path / "first", policies[0]) == with_the_brain(tmp_path / "second", policies[0])
+    first, second = (with_the_brain(tmp_path / run, policies[0]) for run in ("first", "second"))
+    both = sorted(first.keys() & second.keys())  # best-effort readings may be lost on a busy machine
+    assert len(both) > 0.5 * STEPS
+    assert [stamp for stamp in both if first[stamp] != second[stamp]] == []
