@@ -163,6 +163,7 @@ def with_the_brain(folder: Path, policy: Path) -> dict[float, bytes]:
 
         change(Transition.TRANSITION_CONFIGURE)
         until(lambda: "takes over" in supervisor.log(brain).read_text())  # the same policy from the first tick on
+        until(lambda: seen)  # the simulation waits at its first reading until somebody drives
         change(Transition.TRANSITION_ACTIVATE)
         until(lambda: len(seen) >= STEPS)
     return seen
