@@ -89,10 +89,10 @@ def _trainer(args: Mapping[str, str]) -> NodeSpec:
 def learning_environment() -> dict[str, str]:
     """Variables for a process that learns, to be set before torch is imported.
 
-    OpenMP's threads wait for each other by spinning, by default. With the live graph on the same cores one of them
-    is always late, and the others burn what it needs: the training ran several times slower.
+    The learner cuts its batches into slices for threads of its own. Torch's OpenMP threads would share every single
+    operation instead, wait for each other longer than they compute, and spin while they wait.
     """
-    return {"OMP_NUM_THREADS": str(len(os.sched_getaffinity(0))), "OMP_WAIT_POLICY": "passive"}
+    return {"OMP_NUM_THREADS": "1"}
 
 
 def _train(args: Mapping[str, str]) -> tuple[NodeSpec, ...]:

@@ -10,8 +10,10 @@ slower; not far enough, faster. On a body with two equal sides half of every bat
 from __future__ import annotations
 
 import math
+import os
 from collections import deque
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -80,12 +82,24 @@ class PPO:
     """A learner: one brain, one set of environments, one optimiser."""
 
     def __init__(
-        self, brain: Brain, environment: Environment, config: PPOConfig, mirror: Mirror, seed: int
+        self, brain: Brain, environment: Environment, config: PPOConfig, mirror: Mirror, seed: int, threads: int = 0
     ) -> None:
-        """Start all episodes; `seed` decides the exploration noise and the order of the samples."""
+        """Start all episodes.
+
+        Args:
+            brain: that learns.
+            environment: that it learns in.
+            config: how.
+            mirror: the body's left-right reflection.
+            seed: decides the exploration noise and the order of the samples.
+            threads: that share the work on each minibatch; 0: as many as there are cores.
+        """
         self.brain, self.environment, self.config = brain, environment, config
+        self._threads = threads or len(os.sched_getaffinity(0))
+        self._pool = ThreadPoolExecutor(self._threads, "gradients")
+        self._weights = list(brain.parameters())
         self.random = torch.Generator().manual_seed(seed)
-        self.optimiser = torch.optim.Adam(brain.parameters(), lr=config.rate, fused=True)
+        self.optimiser = torch.optim.Adam(self._weights, lr=config.rate, fused=True)
         self.observation = environment.reset()
         self.rollout = Rollout(config.rollout, environment.count, *_sizes(self.observation, brain))
         self.episodes = EpisodeLog()
@@ -124,29 +138,47 @@ class PPO:
         brain.value_normaliser.update(samples.returns[:, None])
         samples.returns = brain.value_normaliser(samples.returns[:, None]).squeeze(-1)
         samples.advantage = (samples.advantage - samples.advantage.mean()) / (samples.advantage.std() + 1e-8)
-        rows: list[list[float]] = []
-        for part in self._minibatches(samples):
-            output = brain(Inputs(part.proprioception, part.command))
-            ratio = (log_probability(output.mean, brain.log_std, part.action) - part.log_probability).exp()
-            within = ratio.clamp(1 - config.clip, 1 + config.clip)
-            policy_loss = -torch.min(ratio * part.advantage, within * part.advantage).mean()
-            value_loss = (output.value.squeeze(-1) - part.returns).square().mean()
-            spread = entropy(brain.log_std)
-            loss = policy_loss + config.value * value_loss - config.entropy * spread
-            self.optimiser.zero_grad(set_to_none=True)
-            loss.backward()
-            norm = torch.nn.utils.clip_grad_norm_(brain.parameters(), config.gradient_norm)
-            _require_finite(norm, policy_loss, value_loss)
-            half = len(part.mean) // 2  # the other half may be mirrored, and no policy is quite symmetrical
-            moved = divergence(part.mean[half:], old_log_std, output.mean[half:].detach(), brain.log_std.detach())
-            self._adapt(float(moved))
-            self.optimiser.step()
-            clipped = (ratio != within).float().mean()
-            measured = (policy_loss, value_loss, spread, moved, clipped, norm)
-            rows.append([float(number.detach()) for number in measured])
+        rows = [self._descend(samples, ids, old_log_std) for ids in self._minibatches(len(samples.advantage))]
         means = dict(zip(_MEASURED, np.mean(rows, axis=0).tolist(), strict=True))
         noise = float(brain.log_std.detach().exp().mean())
         return UpdateStats(**means, explained_variance=explained, rate=self.rate, noise=noise)
+
+    def _descend(self, samples: Samples, ids: Tensor, old_log_std: Tensor) -> list[float]:
+        """One step of the optimiser on some of the samples; returns what is to be logged."""
+
+        def learn(rows: Tensor) -> tuple[Tensor, list[Tensor | None]]:
+            part, share = self._look(samples, rows), len(rows) / len(ids)
+            loss, measured = self._loss(part, old_log_std)
+            gradients = torch.autograd.grad(share * loss, self._weights, allow_unused=True)
+            return share * measured, list(gradients)
+
+        # Tensors are so small here that torch's own threads wait for each other most of the time: slices are cheaper.
+        measured, gradients = zip(*self._pool.map(learn, ids.chunk(self._threads)), strict=True)
+        for weight, slices in zip(self._weights, zip(*gradients, strict=True), strict=True):
+            weight.grad = None if slices[0] is None else torch.stack(slices).sum(0)
+        norm = torch.nn.utils.clip_grad_norm_(self._weights, self.config.gradient_norm)
+        row = [*torch.stack(measured).sum(0).tolist(), float(norm)]
+        _require_finite(*row)
+        self._adapt(row[_MEASURED.index("divergence")])
+        self.optimiser.step()
+        return row
+
+    def _loss(self, part: Samples, old_log_std: Tensor) -> tuple[Tensor, Tensor]:
+        """The loss over some samples, and the parts of it that are measured, one number each."""
+        config, brain = self.config, self.brain
+        output = brain(Inputs(part.proprioception, part.command))
+        ratio = (log_probability(output.mean, brain.log_std, part.action) - part.log_probability).exp()
+        within = ratio.clamp(1 - config.clip, 1 + config.clip)
+        policy_loss = -torch.min(ratio * part.advantage, within * part.advantage).mean()
+        value_loss = (output.value.squeeze(-1) - part.returns).square().mean()
+        spread = entropy(brain.log_std)
+        loss = policy_loss + config.value * value_loss - config.entropy * spread
+        with torch.no_grad():
+            half = len(part.mean) // 2  # the other half may be mirrored, and no policy is quite symmetrical
+            moved = divergence(part.mean[half:], old_log_std, output.mean[half:], brain.log_std)
+            clipped = (ratio != within).float().mean()
+            measured = torch.stack((policy_loss, value_loss, spread, moved, clipped))
+        return loss, measured
 
     @property
     def rate(self) -> float:
@@ -167,16 +199,17 @@ class PPO:
         output = self.brain(Inputs(torch.from_numpy(observation.proprioception), command))
         return output.mean, self.brain.value_normaliser.restore(output.value).squeeze(-1)
 
-    def _minibatches(self, samples: Samples) -> Iterator[Samples]:
-        """Every sample once an epoch, in random order, each time one half of each part seen in the mirror."""
-        count = len(samples.advantage)
+    def _minibatches(self, count: int) -> Iterator[Tensor]:
+        """Every sample's number once an epoch, in random order."""
         for _ in range(self.config.epochs):
-            order = torch.randperm(count, generator=self.random)
-            for ids in order.chunk(self.config.minibatches):
-                part = samples.rows(ids)
-                if self.config.mirror:
-                    self._mirror(part, len(ids) // 2)
-                yield part
+            yield from torch.randperm(count, generator=self.random).chunk(self.config.minibatches)
+
+    def _look(self, samples: Samples, ids: Tensor) -> Samples:
+        """Some of the samples, one half of them seen in the mirror."""
+        part = samples.rows(ids)
+        if self.config.mirror:
+            self._mirror(part, len(ids) // 2)
+        return part
 
 
 class TorchMirror:
@@ -252,13 +285,12 @@ def divergence(old_mean: Tensor, old_log_std: Tensor, mean: Tensor, log_std: Ten
     return (log_std - old_log_std + 0.5 * (ratio + distance - 1.0)).sum(-1).mean()
 
 
-def _require_finite(norm: Tensor, policy_loss: Tensor, value_loss: Tensor) -> None:
+def _require_finite(policy_loss: float, value_loss: float, *others: float) -> None:
     """Stop before a gradient that is no number becomes the weights, and they the next checkpoint."""
-    if not torch.isfinite(norm):
-        policy, value = policy_loss.item(), value_loss.item()
+    if not math.isfinite(others[-1]):
         raise JackError(
-            f"Learning broke down: its gradient is not finite (policy loss {policy:.3g}, value loss {value:.3g}). "
-            f"The last checkpoint is sound; go on from it with ./jack train --resume."
+            f"Learning broke down: its gradient is not finite (policy loss {policy_loss:.3g}, value loss "
+            f"{value_loss:.3g}). The last checkpoint is sound; go on from it with ./jack train --resume."
         )
 
 
