@@ -19,6 +19,10 @@ from jack_contract.observation import COMMAND_SIZE, History
 from jack_contract.state import RobotState
 
 
+#: The command to stand.
+_STILL = np.zeros(COMMAND_SIZE, np.float32)
+
+
 class Actor(Protocol):
     """Whatever decides."""
 
@@ -88,7 +92,7 @@ class Pilot:
         self._scale = np.array(contract.action.scale)
         self._no_stiffness = np.zeros(self._robot.count)
         self._velocity, self._commanded_at = np.zeros(COMMAND_SIZE), -np.inf
-        self._followed = np.zeros(COMMAND_SIZE, np.float32)
+        self._followed, self._phase = _STILL, np.zeros(())
         self._targets: Array | None = None  # None: not yet in command of the joints
         self._action: Array = np.zeros(self._robot.count)
         self._before: Actor | None = None
@@ -142,13 +146,16 @@ class Pilot:
             return self.damp(state)
         if self._targets is None or state.time < self._begun:  # at the start, or where the clock was set back
             self._targets = self._begin(state)
-        history = self._history.push(self.contract.observation.encode(self._robot, state, self._action))
-        action = self._decide(history, float(state.time), now)
+        contract, self._followed = self.contract, self._follow(now) if self.policy else _STILL
+        gait = contract.gait.signal(self._phase, self._followed)
+        history = self._history.push(contract.observation.encode(self._robot, state, self._action, gait))
+        action = self._decide(history, float(state.time))
         self.safety.check_action(action)
         if self.safety.fault:
             return self.damp(state)
         self._action = action
-        targets = self.contract.action.targets(self._robot, action)
+        targets = contract.action.targets(self._robot, action, contract.gait.offsets(self._robot, self._phase))
+        self._phase = contract.gait.advance(self._phase, self._followed, self._robot.control_period)
         self._targets = self.safety.limit(targets, self._targets)
         return Decision(self.mode, self._targets, self._robot.stiffness, self._robot.damping)
 
@@ -198,13 +205,14 @@ class Pilot:
         self._action = self.contract.action.action(self._robot, targets)
         self._before = None
         self._history.reset()
+        self._phase = np.zeros(())
         self._begin_at(float(state.time))
         return targets
 
-    def _decide(self, history: Float32, time: float, now: float) -> Array:
+    def _decide(self, history: Float32, time: float) -> Array:
         if self.policy is None:
             return self._hold(time)
-        self._followed, share = self._follow(now), self._share(time)
+        share = self._share(time)
         action = self.policy.act(history, self._followed)
         if share == 1.0:
             self._before = None

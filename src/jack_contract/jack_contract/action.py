@@ -1,4 +1,4 @@
-"""What a policy's action means: offsets of the joint targets from the default pose."""
+"""What a policy's action means: offsets of the joint targets from the default pose and the gait."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from jack_contract.robot import RobotSpec
 
 @dataclass(frozen=True)
 class ActionSpec:
-    """Joint targets = default pose + scale * action, within the joints' position limits."""
+    """Joint targets = default pose + gait + scale * action, within the joints' position limits."""
 
     #: radians of target per unit of action, one for each joint [rad]
     scale: tuple[float, ...]
@@ -27,10 +27,16 @@ class ActionSpec:
     def _scale(self) -> Float64:
         return np.array(self.scale)
 
-    def targets(self, robot: RobotSpec, action: Array) -> Array:
-        """Joint targets [rad] for actions, (..., n) -> (..., n), clipped to the position limits."""
+    def targets(self, robot: RobotSpec, action: Array, offsets: Array | float = 0.0) -> Array:
+        """Joint targets [rad] for actions (..., n), clipped to the position limits, (..., n).
+
+        Args:
+            robot: whose joints they are.
+            action: what the policy says, (..., n).
+            offsets: what the gait adds, (..., n) [rad], see `GaitSpec.offsets`.
+        """
         require_last("Action", action, len(self.scale))
-        return (robot.default_position + self._scale * action).clip(robot.lower, robot.upper)
+        return (robot.default_position + offsets + self._scale * action).clip(robot.lower, robot.upper)
 
     def action(self, robot: RobotSpec, targets: Array) -> Array:
         """The action that asks for these joint targets [rad], (..., n) -> (..., n)."""

@@ -10,11 +10,12 @@ from typing import Any
 
 from jack_contract.action import ActionSpec, default_action
 from jack_contract.errors import ContractError, ContractMismatchError
+from jack_contract.gait import GaitSpec, default_gait
 from jack_contract.observation import ObservationSpec, Term, default_observation
 from jack_contract.robot import RobotSpec, load_robot
 
 #: Raised when the meaning of a field changes without its name.
-VERSION = 1
+VERSION = 2
 
 #: A contract's JSON is some kilobytes; a longer text is refused unread.
 MAX_JSON_BYTES = 1_000_000
@@ -38,11 +39,12 @@ class InstructionSpec:
 
 @dataclass(frozen=True)
 class Contract:
-    """Robot, observation, action and the shapes of the other modalities."""
+    """Robot, observation, action, gait and the shapes of the other modalities."""
 
     robot: RobotSpec
     observation: ObservationSpec
     action: ActionSpec
+    gait: GaitSpec
     camera: CameraSpec = CameraSpec()
     instruction: InstructionSpec = InstructionSpec()
 
@@ -50,6 +52,10 @@ class Contract:
         if len(self.action.scale) != self.robot.count:
             raise ContractError(
                 f"{len(self.action.scale)} action scales for the {self.robot.count} joints of '{self.robot.name}'."
+            )
+        if len(self.gait.swing) != self.robot.count:
+            raise ContractError(
+                f"{len(self.gait.swing)} gait offsets for the {self.robot.count} joints of '{self.robot.name}'."
             )
 
     def to_dict(self) -> dict[str, Any]:
@@ -87,10 +93,12 @@ class Contract:
             raise ContractError(f"Contract version {version!r}; this Jack reads version {VERSION}.")
         observation = dict(data.pop("observation"))
         terms = tuple(Term(**term) for term in observation.pop("terms"))
+        gait = dict(data.pop("gait"))
         return cls(
             robot=RobotSpec.from_dict(data.pop("robot")),
             observation=ObservationSpec(terms=terms, **observation),
             action=ActionSpec(tuple(data.pop("action")["scale"])),
+            gait=GaitSpec(swing=tuple(gait.pop("swing")), **gait),
             camera=CameraSpec(**data.pop("camera")),
             instruction=InstructionSpec(**data.pop("instruction")),
             **data,
@@ -134,5 +142,5 @@ def default_contract(robot: str = "jack") -> Contract:
 
 
 def contract_for(robot: RobotSpec) -> Contract:
-    """Jack's observation and action on a given robot."""
-    return Contract(robot, default_observation(robot), default_action(robot))
+    """Jack's observation, action and gait on a given robot."""
+    return Contract(robot, default_observation(robot), default_action(robot), default_gait(robot))

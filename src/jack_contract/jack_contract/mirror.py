@@ -50,6 +50,7 @@ class Mirror:
         by_term = {
             "angular_velocity": Reflection.signs(_PSEUDO_VECTOR),
             "projected_gravity": Reflection.signs(_VECTOR),
+            "gait": Reflection.signs(-np.ones(2)),  # half a cycle later
         }
         parts = [(by_term.get(term.name, joints), part) for term, part in _placed(contract)]
         frame = Reflection(

@@ -9,6 +9,7 @@ import numpy as np
 
 from jack_contract.arrays import Array, Float32, Index, require_last
 from jack_contract.errors import ContractError, UnknownNameError
+from jack_contract.gait import SIGNAL_SIZE
 from jack_contract.robot import RobotSpec
 from jack_contract.rotation import projected_gravity
 from jack_contract.state import Command, RobotState
@@ -16,15 +17,16 @@ from jack_contract.state import Command, RobotState
 #: Size of the velocity command: vx, vy, yaw rate.
 COMMAND_SIZE = 3
 
-Encoder = Callable[[RobotSpec, RobotState, Array], Array]
+Encoder = Callable[[RobotSpec, RobotState, Array, Array], Array]
 
-#: Each term's raw value, (..., size): of the robot, its state and the previous action (..., n).
+#: Each term's raw value, (..., size): of the robot, its state, the previous action (..., n) and the gait (..., 2).
 ENCODERS: dict[str, Encoder] = {
-    "angular_velocity": lambda robot, state, action: state.angular_velocity,
-    "projected_gravity": lambda robot, state, action: projected_gravity(state.orientation),
-    "joint_position": lambda robot, state, action: state.joint_position - robot.default_position,
-    "joint_velocity": lambda robot, state, action: state.joint_velocity,
-    "previous_action": lambda robot, state, action: action,
+    "angular_velocity": lambda robot, state, action, gait: state.angular_velocity,
+    "projected_gravity": lambda robot, state, action, gait: projected_gravity(state.orientation),
+    "joint_position": lambda robot, state, action, gait: state.joint_position - robot.default_position,
+    "joint_velocity": lambda robot, state, action, gait: state.joint_velocity,
+    "previous_action": lambda robot, state, action, gait: action,
+    "gait": lambda robot, state, action, gait: gait,
 }
 
 
@@ -69,13 +71,14 @@ class ObservationSpec:
         ends = np.cumsum([term.size for term in self.terms])
         return {t.name: slice(int(end) - t.size, int(end)) for t, end in zip(self.terms, ends, strict=True)}
 
-    def encode(self, robot: RobotSpec, state: RobotState, previous_action: Array) -> Float32:
+    def encode(self, robot: RobotSpec, state: RobotState, previous_action: Array, gait: Array) -> Float32:
         """One frame of the observation.
 
         Args:
             robot: whose joints they are.
             state: readings, leading dimensions (...).
             previous_action: the policy's last action, (..., n), zeros at the start.
+            gait: the rhythm's signal, (..., 2), see `GaitSpec.signal`.
 
         Returns:
             (..., D) float32, terms in order.
@@ -85,7 +88,7 @@ class ObservationSpec:
         """
         parts = []
         for term in self.terms:
-            value = ENCODERS[term.name](robot, state, previous_action)
+            value = ENCODERS[term.name](robot, state, previous_action, gait)
             require_last(f"Observation term '{term.name}'", value, term.size)
             parts.append(value if term.scale == 1.0 else value * term.scale)
         frame = np.concatenate(parts, axis=-1, dtype=np.float32, casting="same_kind")
@@ -150,6 +153,7 @@ def default_observation(robot: RobotSpec) -> ObservationSpec:
             Term("joint_position", n, 1.0),
             Term("joint_velocity", n, 0.05),
             Term("previous_action", n, 1.0),
+            Term("gait", SIGNAL_SIZE, 1.0),
         ),
         history=3,
     )

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from jack_contract.errors import UnknownNameError
 from jack_trainer.rl.ppo import PPOConfig
-from jack_trainer.tasks.locomotion import EXAM, LocomotionConfig
+from jack_trainer.tasks.locomotion import EXAM, WALK, WALK_EXAM, LocomotionConfig
 
 
 @dataclass(frozen=True)
@@ -29,6 +29,7 @@ class Phase:
 
 PHASES: dict[str, Phase] = {
     "stand": Phase("stand", LocomotionConfig(), EXAM, PPOConfig(), steps=2_000_000, survival=0.97),
+    "walk": Phase("walk", WALK, WALK_EXAM, PPOConfig(), steps=6_000_000, survival=0.95),
 }
 
 

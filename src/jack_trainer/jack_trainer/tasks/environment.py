@@ -17,7 +17,7 @@ class Observation:
 
     #: (N, H, D)
     proprioception: Float32
-    #: (N, 3), or None where the task gives no command
+    #: vx, vy [m/s], yaw rate [rad/s], (N, 3), or None where the task gives no command
     command: Float32 | None = None
 
     def rows(self, ids: Index) -> Observation:

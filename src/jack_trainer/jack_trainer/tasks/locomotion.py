@@ -1,8 +1,8 @@
-"""Jack on his legs: stand where you are, whoever pushes."""
+"""Jack on his legs: walk as you are told, or stand where you are, whoever pushes."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -23,10 +23,16 @@ GRAVITY = 9.81
 
 @dataclass(frozen=True)
 class LocomotionConfig:
-    """The task *stand*: what happens to him, and what counts."""
+    """What happens to him, and what counts."""
 
     #: length of an episode [s]
     episode: float = 20.0
+    #: least and greatest forward and leftward speed [m/s] and yaw rate [rad/s] that he is asked for
+    command: tuple[tuple[float, float], ...] = ((0.0, 0.0), (0.0, 0.0), (0.0, 0.0))
+    #: share of the commands that are zero
+    still: float = 0.1
+    #: time between two commands [s]
+    command_interval: float = 4.0
     #: least and greatest time between two pushes [s]
     push_interval: tuple[float, float] = (1.0, 4.0)
     #: a push changes the pelvis' velocity by between these, in a random direction [m/s]
@@ -43,8 +49,10 @@ class LocomotionConfig:
     contact_height: float = 0.02
     #: the first episodes start at random ages, so that they do not end together
     staggered: bool = True
-    #: give the policy the command as a token
-    commanded: bool = False
+    #: how high a foot is lifted in the middle of a step [m]
+    clearance: float = 0.06
+    #: pushes grow from this share to the whole as episodes are survived; 1: the whole at once
+    curriculum: float = 1.0
     weights: RewardWeights = RewardWeights()
 
 
@@ -52,6 +60,10 @@ class LocomotionConfig:
 EXAM = LocomotionConfig(
     push_interval=(4.0, 4.0), push_speed=(0.5, 0.5), start_velocity=0.2, fall_tilt=1.0, staggered=False
 )
+
+_VELOCITIES = ((-0.3, 1.0), (-0.3, 0.3), (-0.8, 0.8))
+WALK = LocomotionConfig(command=_VELOCITIES, curriculum=0.3)
+WALK_EXAM = replace(EXAM, command=_VELOCITIES)
 
 
 class Locomotion:
@@ -68,6 +80,9 @@ class Locomotion:
         self._history = History(contract.observation, (self.count,))
         self._action = np.zeros((self.count, n), np.float32)
         self._command = Command.zero((self.count,))
+        self._phase = np.zeros(self.count)
+        self._next_command = np.zeros(self.count, np.int64)
+        self._level = np.full(1, config.curriculum)
         self._age = np.zeros(self.count, np.int64)
         self._next_push = np.zeros(self.count, np.int64)
         self._return = np.zeros(self.count)
@@ -83,10 +98,12 @@ class Locomotion:
 
     def step(self, action: Float32) -> Transition:
         """Act (N, n) for one control period; a robot that fell or whose time is over starts anew."""
-        self.world.step(self.contract.action.targets(self.contract.robot, action))
+        robot, gait = self.contract.robot, self.contract.gait
+        offsets = gait.offsets(robot, self._phase)
+        self.world.step(self.contract.action.targets(robot, action, offsets))
         self._age += 1
         state, truth = self.world.state(), self.world.truth()
-        motion = self._motion(state, truth, action)
+        motion = self._motion(state, truth, action, offsets)
         reward, terms = total_reward(self.config.weights, motion, self._period)
         # Physics broke down, or the action was no number: no credit, and the robot starts anew.
         broken = self.world.diverged() | ~np.isfinite(reward)
@@ -95,6 +112,8 @@ class Locomotion:
         over = terminated | (self._age >= self._limit)
         self._action[:], self._feet[:] = action, truth.feet
         self._return += reward
+        self._phase = gait.advance(self._phase, self._command.velocity, self._period)
+        self._ask()
         observation = self._observe(state)
         # A push is nobody's doing: as when time runs out, the past is not judged by what follows.
         truncated = (over | self._push(~over)) & ~terminated
@@ -102,7 +121,9 @@ class Locomotion:
         done = np.flatnonzero(over)
         ended = self._return[done].astype(np.float32), self._age[done]
         if len(done):
+            self._grow(done, terminated)
             self._start(done)
+        terms["curriculum"] = float(self._level[0])
         return Transition(observation, reward.astype(np.float32), terminated, truncated, final, *ended, terms)
 
     def state_dict(self) -> dict[str, NDArray[Any]]:
@@ -133,12 +154,15 @@ class Locomotion:
             "feet": self._feet,
             "action": self._action,
             "command": self._command.velocity,
+            "phase": self._phase,
+            "next_command": self._next_command,
+            "level": self._level,
             "age": self._age,
             "next_push": self._next_push,
             "return": self._return,
         }
 
-    def _motion(self, state: RobotState, truth: Truth, action: Float32) -> Motion:
+    def _motion(self, state: RobotState, truth: Truth, action: Float32, offsets: Array) -> Motion:
         config, feet = self.config, truth.feet
         gravity = projected_gravity(state.orientation)
         height = truth.position[:, 2] - feet[:, :, 2].min(axis=-1)
@@ -153,7 +177,11 @@ class Locomotion:
             height=height,
             target_height=self._height,
             capture_error=capture_error(truth, height),
+            stepping=self.contract.gait.stepping(self._phase, self._command.velocity),
+            foot_height=feet[:, :, 2],
+            foot_target=config.clearance * self.contract.gait.lift(self._phase),
             joint_position=state.joint_position,
+            joint_target=self.contract.robot.default_position + offsets,
             joint_velocity=state.joint_velocity,
             torque=truth.torque,
             action=action,
@@ -165,13 +193,17 @@ class Locomotion:
 
     def _observe(self, state: RobotState) -> Observation:
         """Append a frame to every history; the observation is valid until the next step."""
-        frame = self.contract.observation.encode(self.contract.robot, state, self._action)
-        self._history.push(frame)
+        self._history.push(self._encode(state, np.arange(self.count)))
         return self._seen()
 
+    def _encode(self, state: RobotState, ids: NDArray[np.integer]) -> Float32:
+        """The newest frame of some robots, (k, D), of their readings (k, ...)."""
+        contract = self.contract
+        gait = contract.gait.signal(self._phase[ids], self._command.velocity[ids])
+        return contract.observation.encode(contract.robot, state, self._action[ids], gait)
+
     def _seen(self) -> Observation:
-        command = encode_command(self._command) if self.config.commanded else None
-        return Observation(self._history.frames, command)
+        return Observation(self._history.frames, encode_command(self._command))
 
     def _start(self, ids: NDArray[np.integer]) -> None:
         """Begin new episodes, and their histories with the first frame."""
@@ -184,9 +216,27 @@ class Locomotion:
         world.reset(ids, qpos, qvel)
         self._action[ids], self._age[ids], self._return[ids] = 0.0, 0, 0.0
         self._plan_push(ids)
+        self._command_anew(ids)
+        self._phase[ids] = 0.5 * self._random.integers(0, 2, k)
         self._feet[ids] = world.truth().feet[ids]
-        state = world.state().rows(ids)
-        self._history.fill(ids, self.contract.observation.encode(self.contract.robot, state, self._action[ids]))
+        self._history.fill(ids, self._encode(world.state().rows(ids), ids))
+
+    def _ask(self) -> None:
+        """Ask those whose time has come for something else."""
+        self._next_command -= 1
+        self._command_anew(np.flatnonzero(self._next_command <= 0))
+
+    def _command_anew(self, ids: NDArray[np.integer]) -> None:
+        low, high = np.array(self.config.command).T
+        asked = self._random.uniform(low, high, (len(ids), len(low)))
+        asked[self._random.uniform(size=len(ids)) < self.config.still] = 0.0
+        self._command.velocity[ids] = asked
+        self._next_command[ids] = round(self.config.command_interval / self._period)
+
+    def _grow(self, done: NDArray[np.integer], terminated: NDArray[np.bool_]) -> None:
+        """Ask for more, the more episodes are survived; for less, the more end in a fall."""
+        change = np.where(terminated[done], -0.5, 1.0).sum() / self.count
+        self._level[:] = np.clip(self._level + 0.1 * change, self.config.curriculum, 1.0)
 
     def _push(self, may: NDArray[np.bool_]) -> NDArray[np.bool_]:
         """Push the robots whose time has come, if they may (N,) be pushed; returns who was, (N,)."""
@@ -194,7 +244,7 @@ class Locomotion:
         due = may & (self._next_push <= 0)
         ids = np.flatnonzero(due)
         angle = self._random.uniform(-np.pi, np.pi, len(ids))
-        speed = self._random.uniform(*self.config.push_speed, len(ids))
+        speed = self._level[0] * self._random.uniform(*self.config.push_speed, len(ids))
         self.world.push(ids, speed[:, None] * np.stack((np.cos(angle), np.sin(angle)), axis=-1))
         self._plan_push(ids)
         return due

@@ -34,8 +34,16 @@ class Motion:
     target_height: float
     #: horizontal distance from the capture point to the middle between the feet, (N,) [m]
     capture_error: Array
+    #: a step is under way or asked for, (N,)
+    stepping: NDArray[np.bool_]
+    #: soles over the ground, (N, 2) [m]
+    foot_height: Array
+    #: where the rhythm has them, (N, 2) [m]
+    foot_target: Array
     #: (N, n) [rad]
     joint_position: Array
+    #: default pose and gait, (N, n) [rad]
+    joint_target: Array
     #: (N, n) [rad/s]
     joint_velocity: Array
     #: (N, n) [N m]
@@ -61,8 +69,13 @@ def _closeness(squared_error: Array, width: float) -> Array:
     return np.exp(-squared_error / width**2)
 
 
+def _nearness(squared_error: Array, width: float) -> Array:
+    """1 at no error, 1/2 at `width`; unlike a Gaussian it still says which way is better from far away."""
+    return 1.0 / (1.0 + squared_error / width**2)
+
+
 def _pose(m: Motion) -> Array:
-    return _squared(m.joint_position - m.robot.default_position)
+    return _squared(m.joint_position - m.joint_target)
 
 
 Term = Callable[[Motion], Array]
@@ -71,10 +84,11 @@ TERMS: dict[str, Term] = {
     "alive": lambda m: 1.0 - m.fallen,
     "fall": lambda m: m.fallen.astype(float),
     "upright": lambda m: _closeness(_squared(m.gravity[:, :2]), 0.3),
-    "velocity": lambda m: _closeness(_squared(m.velocity[:, :2] - m.command[:, :2]), 0.5),
-    "yaw_rate": lambda m: _closeness((m.angular_velocity[:, 2] - m.command[:, 2]) ** 2, 0.5),
+    "velocity": lambda m: _nearness(_squared(m.velocity[:, :2] - m.command[:, :2]), 0.3),
+    "yaw_rate": lambda m: _nearness((m.angular_velocity[:, 2] - m.command[:, 2]) ** 2, 0.4),
     "height": lambda m: _closeness((m.height - m.target_height) ** 2, 0.08),
-    "capture": lambda m: _closeness(m.capture_error**2, 0.1),
+    "capture": lambda m: _closeness(m.capture_error**2, 0.1) * ~m.stepping,
+    "clearance": lambda m: _closeness((m.foot_height - m.foot_target) ** 2, 0.03).mean(axis=-1),
     "pose": _pose,
     "torque": lambda m: _squared(m.torque / m.robot.effort_limit),
     "joint_speed": lambda m: _squared(m.joint_velocity / m.robot.velocity_limit),
@@ -95,6 +109,7 @@ class RewardWeights:
     yaw_rate: float = 0.5
     height: float = 0.5
     capture: float = 2.0
+    clearance: float = 1.0
     pose: float = -0.3
     torque: float = -0.5
     joint_speed: float = -0.5
