@@ -1,7 +1,7 @@
 """The whole control loop without ROS: sensor readings and a command in, joint targets out, once a control period.
 
 It encodes, remembers and decodes with the code that training uses: ObservationSpec.encode, History,
-ActionSpec.targets. Times come from the caller: stamps of the readings move the robot, `now` judges their age.
+GaitSpec, ActionSpec.targets. Times come from the caller: stamps of the readings move the robot, `now` judges their age.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from jack_brain.safety import Mode, Safety, SafetyLimits
 from jack_contract.arrays import Array, Float32
 from jack_contract.contract import Contract
 from jack_contract.errors import JackError
+from jack_contract.gait import Rhythm
 from jack_contract.observation import COMMAND_SIZE, History
 from jack_contract.state import RobotState
-
 
 #: The command to stand.
 _STILL = np.zeros(COMMAND_SIZE, np.float32)
@@ -92,7 +92,7 @@ class Pilot:
         self._scale = np.array(contract.action.scale)
         self._no_stiffness = np.zeros(self._robot.count)
         self._velocity, self._commanded_at = np.zeros(COMMAND_SIZE), -np.inf
-        self._followed, self._phase = _STILL, np.zeros(())
+        self._followed, self._rhythm = _STILL, Rhythm.at_rest()
         self._targets: Array | None = None  # None: not yet in command of the joints
         self._action: Array = np.zeros(self._robot.count)
         self._before: Actor | None = None
@@ -146,16 +146,17 @@ class Pilot:
             return self.damp(state)
         if self._targets is None or state.time < self._begun:  # at the start, or where the clock was set back
             self._targets = self._begin(state)
-        contract, self._followed = self.contract, self._follow(now) if self.policy else _STILL
-        gait = contract.gait.signal(self._phase, self._followed)
+        contract = self.contract
+        self._followed = _STILL if self.policy is None else self._follow(now)
+        gait = contract.gait.signal(self._rhythm)
         history = self._history.push(contract.observation.encode(self._robot, state, self._action, gait))
         action = self._decide(history, float(state.time))
         self.safety.check_action(action)
         if self.safety.fault:
             return self.damp(state)
         self._action = action
-        targets = contract.action.targets(self._robot, action, contract.gait.offsets(self._robot, self._phase))
-        self._phase = contract.gait.advance(self._phase, self._followed, self._robot.control_period)
+        targets = contract.action.targets(self._robot, action, contract.gait.offsets(self._robot, self._rhythm))
+        self._rhythm = contract.gait.advance(self._rhythm, self._followed, self._robot.control_period)
         self._targets = self.safety.limit(targets, self._targets)
         return Decision(self.mode, self._targets, self._robot.stiffness, self._robot.damping)
 
@@ -205,7 +206,7 @@ class Pilot:
         self._action = self.contract.action.action(self._robot, targets)
         self._before = None
         self._history.reset()
-        self._phase = np.zeros(())
+        self._rhythm = Rhythm.at_rest()
         self._begin_at(float(state.time))
         return targets
 

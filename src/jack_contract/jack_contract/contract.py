@@ -98,7 +98,7 @@ class Contract:
             robot=RobotSpec.from_dict(data.pop("robot")),
             observation=ObservationSpec(terms=terms, **observation),
             action=ActionSpec(tuple(data.pop("action")["scale"])),
-            gait=GaitSpec(swing=tuple(gait.pop("swing")), **gait),
+            gait=GaitSpec(swing=tuple(gait.pop("swing")), stride=tuple(map(tuple, gait.pop("stride"))), **gait),
             camera=CameraSpec(**data.pop("camera")),
             instruction=InstructionSpec(**data.pop("instruction")),
             **data,
@@ -122,7 +122,7 @@ def _differences(path: str, mine: Any, theirs: Any) -> list[str]:  # noqa: ANN40
         labels = [_label(index, item) for index, item in enumerate(mine)]
         triples = zip(labels, mine, theirs, strict=True)
         return [d for label, m, t in triples for d in _differences(f"{path}[{label}]", m, t)]
-    same = mine == theirs and type(mine) is type(theirs)  # JSON tells 3 from 3.0, and so does the digest
+    same = repr(mine) == repr(theirs)  # JSON tells 3 from 3.0 and 0.0 from -0.0, and so does the digest
     return [] if same else [f"{path}: {_short(mine)} != {_short(theirs)}"]
 
 

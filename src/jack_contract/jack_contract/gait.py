@@ -1,88 +1,155 @@
 """The rhythm of walking: a phase that the command starts and stops, and the stepping pattern that a policy corrects.
 
 The phase is a share of the cycle, in [0, 1): the left foot swings in the first half, the right one in the second. At
-0 and 0.5 both feet are down; there it rests while nothing is asked for. Everything is a function of phase and
-command, so that trainer, datasets and robot cannot disagree about it. Arrays are (..., D).
+0 and 0.5 both feet are down; there it rests while nothing is asked for. The pattern follows the pace, which follows the
+command as fast as a body can. All of it is a function of what was asked for, so that trainer, datasets and robot
+cannot disagree about it. Arrays are (..., D).
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TypeVar
 
 import numpy as np
 
-from jack_contract.arrays import Array, Float64, require_last
+from jack_contract.arrays import Array, Float64, Index, require_last
 from jack_contract.errors import ContractError
 from jack_contract.robot import RobotSpec
 
+T = TypeVar("T")
+
 #: Numbers in the signal that a policy sees: sine and cosine of the phase.
 SIGNAL_SIZE = 2
+#: Numbers in a pace: vx, vy [m/s], yaw rate [rad/s].
+_PACE_SIZE = 3
+
+
+@dataclass
+class Rhythm:
+    """Where a robot is in its gait, or many are."""
+
+    #: share of the cycle, (...,)
+    phase: Array
+    #: vx, vy [m/s], yaw rate [rad/s], (..., 3)
+    pace: Array
+
+    @classmethod
+    def at_rest(cls, shape: tuple[int, ...] = ()) -> Rhythm:
+        """Both feet down."""
+        return cls(np.zeros(shape), np.zeros((*shape, _PACE_SIZE)))
+
+    def rows(self, ids: Index) -> Rhythm:
+        """Some robots of a batch, (k, ...)."""
+        return Rhythm(self.phase[ids], self.pace[ids])
 
 
 @dataclass(frozen=True)
 class GaitSpec:
-    """A stepping pattern of two equal halves."""
+    """A stepping pattern of two halves, mirror images of each other."""
 
     #: duration of a cycle, one step of each foot [s]
     period: float
     #: offsets of the joint targets when the left foot is highest, one for each joint [rad]
     swing: tuple[float, ...]
-    #: commands up to this length ask him to stand; their numbers in m/s and rad/s are taken as one vector
+    #: offsets of the joint targets when the left foot leaves the ground, for a pace of 1 m/s forwards, 1 m/s to the
+    #: left and 1 rad/s to the left, three for each joint [rad]; when the right foot does they are the opposite
+    stride: tuple[tuple[float, float, float], ...]
+    #: how fast the pace follows the command [m/s^2, rad/s^2]
+    acceleration: float = 2.0
+    #: paces up to this length are standing; their numbers in m/s and rad/s are taken as one vector
     still: float = 0.05
 
     def __post_init__(self) -> None:
-        numbers = (self.period, self.still, *self.swing)
-        if not self.swing or not all(map(np.isfinite, numbers)) or not 0.1 <= self.period <= 10 or self.still < 0:
-            raise ContractError(f"A gait needs a period of 0.1 to 10 s and finite offsets, given: {self}.")
+        numbers = (self.period, self.still, self.acceleration, *self.swing, *sum(self.stride, ()))
+        finite = all(map(np.isfinite, numbers)) and all(len(row) == _PACE_SIZE for row in self.stride)
+        if not finite or not 0.1 <= self.period <= 10 or self.still < 0 or self.acceleration <= 0:
+            raise ContractError(
+                f"A gait needs a period of 0.1 to 10 s, an acceleration above 0 and finite offsets, given: {self}."
+            )
+        if not self.swing or len(self.swing) != len(self.stride):
+            raise ContractError(
+                f"A gait needs offsets for each joint, given: {len(self.swing)} and {len(self.stride)}."
+            )
 
-    def stepping(self, phase: Array, command: Array) -> Array:
-        """Whether a step is under way or asked for, of phases (...,) and commands (..., 3); (...,) bool."""
-        asked = np.einsum("...i,...i->...", command, command) > self.still**2
-        return asked | (phase % 0.5 != 0.0)
+    def stepping(self, rhythm: Rhythm) -> Array:
+        """Whether a step is under way or begins, (...,) bool."""
+        return self._paced(rhythm.pace) | (rhythm.phase % 0.5 != 0.0)
 
-    def signal(self, phase: Array, command: Array) -> Float64:
+    def signal(self, rhythm: Rhythm) -> Float64:
         """What the policy sees of the rhythm: sine and cosine of the phase, both 0 at rest, (..., 2)."""
-        angle = 2 * np.pi * np.asarray(phase)
-        return np.stack((np.sin(angle), np.cos(angle)), axis=-1) * self.stepping(phase, command)[..., None]
+        angle = 2 * np.pi * np.asarray(rhythm.phase)
+        return np.stack((np.sin(angle), np.cos(angle)), axis=-1) * self.stepping(rhythm)[..., None]
 
-    def advance(self, phase: Array, command: Array, elapsed: float) -> Array:
-        """The phase `elapsed` [s] later: a step that is under way is finished, a new one only begun if asked for."""
-        following = phase + elapsed / self.period
+    def advance(self, rhythm: Rhythm, command: Array, elapsed: float) -> Rhythm:
+        """The rhythm `elapsed` [s] later: a step that is under way is finished, a new one only begun if asked for.
+
+        Args:
+            rhythm: as it is.
+            command: vx, vy [m/s], yaw rate [rad/s], (..., 3).
+            elapsed: [s].
+        """
+        most = self.acceleration * elapsed
+        pace = rhythm.pace + np.clip(command - rhythm.pace, -most, most)
+        phase, following = rhythm.phase, rhythm.phase + elapsed / self.period
         rest = np.floor(2.0 * phase) / 2 + 0.5
-        asked = np.einsum("...i,...i->...", command, command) > self.still**2
-        moving = np.where(asked, following, np.where(phase % 0.5 == 0.0, phase, np.minimum(following, rest)))
-        return moving % 1.0
+        finishing = np.where(phase % 0.5 == 0.0, phase, np.minimum(following, rest))
+        return Rhythm(np.where(self._paced(pace), following, finishing) % 1.0, pace)
 
-    def lift(self, phase: Array) -> Float64:
+    def lift(self, rhythm: Rhythm) -> Float64:
         """How far the left and the right foot are on their way up, 0 to 1, (..., 2)."""
-        sine = np.sin(2 * np.pi * np.asarray(phase))
+        sine = np.sin(2 * np.pi * np.asarray(rhythm.phase))
         return np.stack((sine, -sine), axis=-1).clip(0.0)
 
-    def offsets(self, robot: RobotSpec, phase: Array) -> Float64:
-        """Offsets of the joint targets, (...,) -> (..., n) [rad]; zero at rest."""
+    def offsets(self, robot: RobotSpec, rhythm: Rhythm) -> Float64:
+        """Offsets of the joint targets, (..., n) [rad]; zero at rest."""
         require_last("Gait", self._swing, robot.count)
         mirrored = robot.mirror_sign * self._swing[list(robot.mirror_index)]
-        return self.lift(phase) @ np.stack((self._swing, mirrored))
+        lifted = self.lift(rhythm) @ np.stack((self._swing, mirrored))
+        beat = np.cos(2 * np.pi * np.asarray(rhythm.phase)) * self.stepping(rhythm)
+        return lifted + beat[..., None] * (rhythm.pace @ self._stride.T)
+
+    def _paced(self, pace: Array) -> Array:
+        return np.einsum("...i,...i->...", pace, pace) > self.still**2
 
     @cached_property
     def _swing(self) -> Float64:
         return np.array(self.swing)
 
+    @cached_property
+    def _stride(self) -> Float64:
+        return np.array(self.stride)
+
 
 #: Offsets of the joints of the leg that swings, and of the arm on its side, at the height of the step [rad].
 _LEG = {"hip_pitch": -0.4, "knee": 0.8, "ankle_pitch": -0.4}
 _ARM = {"shoulder_pitch": 0.2}
+#: Half a step's angle at the hip for 1 m/s and 1 rad/s, with a leg of 0.6 m and steps of 0.4 s; the ankle keeps the sole
+#: level: the left foot leaves the ground behind, to the right, and turned to the right of where it will land [rad].
+_STRIDE = {
+    "hip_pitch": (0.33, 0.0, 0.0),
+    "ankle_pitch": (-0.33, 0.0, 0.0),
+    "hip_roll": (0.0, -0.33, 0.0),
+    "ankle_roll": (0.0, 0.33, 0.0),
+    "hip_yaw": (0.0, 0.0, -0.2),
+}
 
 
 def default_gait(robot: RobotSpec) -> GaitSpec:
-    """A step in place every 0.4 s, by the names of the joints: hip, knee and ankle lift a foot; the arms swing.
+    """A step every 0.4 s, by the names of the joints: hip, knee and ankle lift a foot; the arms swing.
 
     A robot without such joints gets no offsets.
     """
-    swing = np.zeros(robot.count)
+    swing, stride = np.zeros(robot.count), np.zeros((robot.count, _PACE_SIZE))
     for index, name in enumerate(robot.joint_names):
-        leg = next((value for part, value in _LEG.items() if part in name), 0.0)
-        arm = next((value for part, value in _ARM.items() if part in name), 0.0)
+        leg, arm = _part(_LEG, name, 0.0), _part(_ARM, name, 0.0)
         swing[index] = leg + arm if "left" in name else -arm
-    return GaitSpec(0.8, tuple(swing.tolist()))
+        forward, left, turn = _part(_STRIDE, name, (0.0, 0.0, 0.0))
+        stride[index] = (forward, left, turn) if "left" in name else (-forward, -left, -turn)
+    return GaitSpec(0.8, tuple(swing.tolist()), tuple((a, b, c) for a, b, c in stride.tolist()))
+
+
+def _part(table: Mapping[str, T], name: str, otherwise: T) -> T:
+    return next((value for part, value in table.items() if part in name), otherwise)

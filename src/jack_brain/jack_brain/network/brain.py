@@ -121,3 +121,6 @@ def _initialise(brain: Brain) -> None:
             small = name.endswith(("attention_out", "down"))
             nn.init.orthogonal_(module.weight, residual if small else 1.0)
             nn.init.zeros_(module.bias)
+    # A token's norm is normalised away: beside a constant part its length still tells how much was asked or felt.
+    for linear in (brain.proprioception.linear, brain.command.linear):
+        nn.init.normal_(linear.bias)

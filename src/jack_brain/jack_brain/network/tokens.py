@@ -7,6 +7,8 @@ from torch import Tensor, nn
 
 from jack_contract.errors import ShapeError
 
+#: Velocities of some 0.3 m/s and rad/s are to weigh as much as the normalised readings beside them.
+COMMAND_GAIN = 4.0
 #: Pixels along one side of the square that becomes one token.
 PATCH = 16
 #: Channels of the first stage of the image stem.
@@ -39,7 +41,7 @@ class CommandTokens(nn.Module):
 
     def forward(self, command: Tensor) -> Tensor:
         """vx, vy [m/s], yaw rate [rad/s], (B, 3) -> (B, 1, width)."""
-        return self.linear(command).unsqueeze(1)
+        return self.linear(COMMAND_GAIN * command).unsqueeze(1)
 
 
 class InstructionTokens(nn.Module):

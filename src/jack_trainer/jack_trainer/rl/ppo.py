@@ -3,8 +3,8 @@
     L(theta) = E[min(r A, clip(r, 1 - eps, 1 + eps) A)] - c_v (V - R)^2 + c_e H,   r = pi(a|s) / pi_old(a|s)
 
 The step size follows the divergence between the policy before and after (rsl_rl's adaptive rule): too far,
-slower; not far enough, faster. On a body with two equal sides half of every batch is learnt from its mirror image
-(arXiv 2403.04359).
+slower; not far enough, faster. On a body with two equal sides every sample is learnt from together with its mirror
+image (arXiv 2403.04359).
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class PPOConfig:
     divergence: float = 0.012
     #: gradients longer than this are shortened to it
     gradient_norm: float = 1.0
-    #: learn half of every batch from its mirror image
+    #: learn from every sample and from its mirror image
     mirror: bool = True
 
 
@@ -174,7 +174,7 @@ class PPO:
         spread = entropy(brain.log_std)
         loss = policy_loss + config.value * value_loss - config.entropy * spread
         with torch.no_grad():
-            half = len(part.mean) // 2  # the other half may be mirrored, and no policy is quite symmetrical
+            half = len(part.mean) // 2  # the first half may be mirrored, and no policy is quite symmetrical
             moved = divergence(part.mean[half:], old_log_std, output.mean[half:], brain.log_std)
             clipped = (ratio != within).float().mean()
             measured = torch.stack((policy_loss, value_loss, spread, moved, clipped))
@@ -205,10 +205,11 @@ class PPO:
             yield from torch.randperm(count, generator=self.random).chunk(self.config.minibatches)
 
     def _look(self, samples: Samples, ids: Tensor) -> Samples:
-        """Some of the samples, one half of them seen in the mirror."""
-        part = samples.rows(ids)
-        if self.config.mirror:
-            self._mirror(part, len(ids) // 2)
+        """Some of the samples, behind their mirror images."""
+        if not self.config.mirror:
+            return samples.rows(ids)
+        part = samples.rows(torch.cat((ids, ids)))
+        self._mirror(part, len(ids))
         return part
 
 

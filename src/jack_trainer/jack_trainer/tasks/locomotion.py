@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from jack_contract.arrays import Array, Float32
 from jack_contract.contract import Contract
+from jack_contract.gait import Rhythm
 from jack_contract.observation import History, encode_command
 from jack_contract.rotation import projected_gravity
 from jack_contract.state import Command, RobotState
@@ -80,7 +81,7 @@ class Locomotion:
         self._history = History(contract.observation, (self.count,))
         self._action = np.zeros((self.count, n), np.float32)
         self._command = Command.zero((self.count,))
-        self._phase = np.zeros(self.count)
+        self._rhythm = Rhythm.at_rest((self.count,))
         self._next_command = np.zeros(self.count, np.int64)
         self._level = np.full(1, config.curriculum)
         self._age = np.zeros(self.count, np.int64)
@@ -99,7 +100,7 @@ class Locomotion:
     def step(self, action: Float32) -> Transition:
         """Act (N, n) for one control period; a robot that fell or whose time is over starts anew."""
         robot, gait = self.contract.robot, self.contract.gait
-        offsets = gait.offsets(robot, self._phase)
+        offsets = gait.offsets(robot, self._rhythm)
         self.world.step(self.contract.action.targets(robot, action, offsets))
         self._age += 1
         state, truth = self.world.state(), self.world.truth()
@@ -112,7 +113,7 @@ class Locomotion:
         over = terminated | (self._age >= self._limit)
         self._action[:], self._feet[:] = action, truth.feet
         self._return += reward
-        self._phase = gait.advance(self._phase, self._command.velocity, self._period)
+        self._rhythm = gait.advance(self._rhythm, self._command.velocity, self._period)
         self._ask()
         observation = self._observe(state)
         # A push is nobody's doing: as when time runs out, the past is not judged by what follows.
@@ -154,7 +155,8 @@ class Locomotion:
             "feet": self._feet,
             "action": self._action,
             "command": self._command.velocity,
-            "phase": self._phase,
+            "phase": self._rhythm.phase,
+            "pace": self._rhythm.pace,
             "next_command": self._next_command,
             "level": self._level,
             "age": self._age,
@@ -177,9 +179,9 @@ class Locomotion:
             height=height,
             target_height=self._height,
             capture_error=capture_error(truth, height),
-            stepping=self.contract.gait.stepping(self._phase, self._command.velocity),
+            stepping=self.contract.gait.stepping(self._rhythm),
             foot_height=feet[:, :, 2],
-            foot_target=config.clearance * self.contract.gait.lift(self._phase),
+            foot_target=config.clearance * self.contract.gait.lift(self._rhythm),
             joint_position=state.joint_position,
             joint_target=self.contract.robot.default_position + offsets,
             joint_velocity=state.joint_velocity,
@@ -199,7 +201,7 @@ class Locomotion:
     def _encode(self, state: RobotState, ids: NDArray[np.integer]) -> Float32:
         """The newest frame of some robots, (k, D), of their readings (k, ...)."""
         contract = self.contract
-        gait = contract.gait.signal(self._phase[ids], self._command.velocity[ids])
+        gait = contract.gait.signal(self._rhythm.rows(ids))
         return contract.observation.encode(contract.robot, state, self._action[ids], gait)
 
     def _seen(self) -> Observation:
@@ -217,7 +219,7 @@ class Locomotion:
         self._action[ids], self._age[ids], self._return[ids] = 0.0, 0, 0.0
         self._plan_push(ids)
         self._command_anew(ids)
-        self._phase[ids] = 0.5 * self._random.integers(0, 2, k)
+        self._rhythm.phase[ids], self._rhythm.pace[ids] = 0.5 * self._random.integers(0, 2, k), 0.0
         self._feet[ids] = world.truth().feet[ids]
         self._history.fill(ids, self._encode(world.state().rows(ids), ids))
 
