@@ -83,10 +83,22 @@ class BatchWorld:
         """Generalised position of the home keyframe, (nq,)."""
         return self._home
 
-    def step(self, targets: Array) -> None:
-        """Advance every robot by one control period under joint targets (N, n) [rad]."""
-        self._ctrl[:] = targets
-        self.batch.step(nstep=self.substeps)
+    def step(self, targets: Array, delay: NDArray[np.integer] | None = None) -> None:
+        """Advance every robot by one control period.
+
+        Args:
+            targets: joint targets, (N, n) [rad].
+            delay: physics steps, 0 to `substeps`, for which each robot still follows the targets of the step before
+                (after a reset: the pose it began with), (N,); None: no delay.
+        """
+        if delay is None or not delay.any():
+            self._ctrl[:] = targets
+            self.batch.step(nstep=self.substeps)
+            return
+        late = np.arange(self.substeps) < delay[:, None]
+        controls = np.where(late[..., None], self._ctrl[:, None], targets[:, None])
+        self.batch.rollout(self.substeps, controls, record=())  # as fast as one step, and as exact
+        self._ctrl[:] = targets  # what holds when the next period begins; part of the batch's state
 
     def diverged(self) -> NDArray[np.bool_]:
         """Robots whose physics broke down since their last reset, (N,); MuJoCo has teleported them."""
