@@ -19,7 +19,7 @@ from jack_contract.action import ActionSpec
 from jack_contract.arrays import Float32
 from jack_contract.contract import Contract
 from jack_contract.errors import JackError
-from jack_contract.gait import GaitSpec
+from jack_contract.gait import default_gait
 from jack_contract.mirror import Mirror, Reflection
 from jack_contract.observation import COMMAND_SIZE, ObservationSpec, Term
 from jack_contract.robot import JointSpec, RobotSpec
@@ -160,11 +160,12 @@ def gymnasium_contract(environments: VectorEnv[Any, Any, Any]) -> Contract:
     low, high = done.low.ravel().astype(np.float64), done.high.ravel().astype(np.float64)
     joints = tuple(_axis(f"action_{i}", a, b) for i, (a, b) in enumerate(zip(low.tolist(), high.tolist(), strict=True)))
     period = 1.0 / (environments.metadata.get("render_fps") or _RATE)
+    robot = RobotSpec(name, joints, min(max(period, 1e-4), 1.0))
     return Contract(
-        robot=RobotSpec(name, joints, min(max(period, 1e-4), 1.0)),
+        robot=robot,
         observation=ObservationSpec((RawTerm("raw", int(np.prod(seen.shape)), 1.0),), history=1),
         action=ActionSpec(tuple((0.5 * (high - low)).tolist())),
-        gait=GaitSpec(1.0, (0.0,) * len(joints)),
+        gait=default_gait(robot),
     )
 
 

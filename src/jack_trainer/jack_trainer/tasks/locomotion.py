@@ -52,7 +52,7 @@ class LocomotionConfig:
     staggered: bool = True
     #: how high a foot is lifted in the middle of a step [m]
     clearance: float = 0.06
-    #: pushes grow from this share to the whole as episodes are survived; 1: the whole at once
+    #: commands and pushes grow from this share to the whole as episodes are survived; 1: the whole at once
     curriculum: float = 1.0
     weights: RewardWeights = RewardWeights()
 
@@ -229,7 +229,7 @@ class Locomotion:
         self._command_anew(np.flatnonzero(self._next_command <= 0))
 
     def _command_anew(self, ids: NDArray[np.integer]) -> None:
-        low, high = np.array(self.config.command).T
+        low, high = self._level[0] * np.array(self.config.command).T
         asked = self._random.uniform(low, high, (len(ids), len(low)))
         asked[self._random.uniform(size=len(ids)) < self.config.still] = 0.0
         self._command.velocity[ids] = asked
@@ -237,8 +237,8 @@ class Locomotion:
 
     def _grow(self, done: NDArray[np.integer], terminated: NDArray[np.bool_]) -> None:
         """Ask for more, the more episodes are survived; for less, the more end in a fall."""
-        change = np.where(terminated[done], -0.5, 1.0).sum() / self.count
-        self._level[:] = np.clip(self._level + 0.1 * change, self.config.curriculum, 1.0)
+        change = np.where(terminated[done], -0.2, 1.0).sum() / self.count
+        self._level[:] = np.clip(self._level + 0.2 * change, self.config.curriculum, 1.0)
 
     def _push(self, may: NDArray[np.bool_]) -> NDArray[np.bool_]:
         """Push the robots whose time has come, if they may (N,) be pushed; returns who was, (N,)."""
