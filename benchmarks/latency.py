@@ -192,7 +192,9 @@ def export(folder: Path, contract: Contract, size: str) -> Path:
 
     torch.manual_seed(0)
     path = folder / "policy.onnx"
-    path.write_bytes(PolicyExporter(Brain(contract, preset(size))).export({"phase": "benchmark", "step": 0}))
+    path.write_bytes(
+        PolicyExporter(Brain(contract, preset(size)), command=True).export({"phase": "benchmark", "step": 0})
+    )
     return path
 
 

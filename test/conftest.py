@@ -25,7 +25,7 @@ def policies(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     brain = Brain(default_contract())
     with torch.no_grad():
         brain.action_head.linear.weight.mul_(0.01)
-    exporter, folder = PolicyExporter(brain), tmp_path_factory.mktemp("policies")
+    exporter, folder = PolicyExporter(brain, command=True), tmp_path_factory.mktemp("policies")
     paths = folder / "first.onnx", folder / "second.onnx"
     for step, path in enumerate(paths, start=1):
         path.write_bytes(exporter.export(UNTRAINED | {"step": step}))

@@ -27,10 +27,8 @@ def test_training_is_a_school_with_an_audience_that_may_leave():
     assert names(TRAIN.nodes({"live": "false"})) == ["/trainer"]
 
 
-def test_threads_that_learn_do_not_wait_by_spinning():
-    environment = TRAIN.nodes()[-1].environment
-    assert environment["OMP_WAIT_POLICY"] == "passive"
-    assert environment["OMP_NUM_THREADS"] == str(len(os.sched_getaffinity(0)))
+def test_the_process_that_learns_shares_its_work_itself():
+    assert [node.environment for node in TRAIN.nodes()] == [{}, {}, {"OMP_NUM_THREADS": "1"}]
 
 
 def test_the_trainer_starts_by_itself_unless_it_is_told_to_wait():

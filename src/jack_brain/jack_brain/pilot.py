@@ -1,7 +1,7 @@
 """The whole control loop without ROS: sensor readings and a command in, joint targets out, once a control period.
 
-It encodes, remembers and decodes with the code that training uses: ObservationSpec.encode, History,
-GaitSpec, ActionSpec.targets. Times come from the caller: stamps of the readings move the robot, `now` judges their age.
+It encodes, remembers and decodes with the code that training uses: GaitSpec, ObservationSpec.encode, History,
+ActionSpec.targets. Times come from the caller: stamps of the readings move the robot, `now` judges their age.
 """
 
 from __future__ import annotations

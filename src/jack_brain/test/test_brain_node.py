@@ -38,7 +38,7 @@ STALE = 0.8
 @pytest.fixture(scope="module")
 def files(make_brain) -> list[bytes]:
     """Two sound policies for Jack."""
-    exporter = PolicyExporter(make_brain(CONTRACT))
+    exporter = PolicyExporter(make_brain(CONTRACT), command=True)
     return [exporter.export({"phase": "stand", "step": step}) for step in (1, 2)]
 
 

@@ -8,13 +8,15 @@ from hypothesis import strategies as st
 from jack_brain.pilot import Pilot, PilotConfig
 from jack_brain.safety import Mode, SafetyLimits
 from jack_contract.errors import JackError
+from jack_contract.gait import Rhythm
 from jack_contract.observation import History
 from jack_contract.state import RobotState
 from jack_contract.testing import sample_contract, sample_state
 
 CONTRACT = sample_contract()
-ROBOT, T = CONTRACT.robot, CONTRACT.robot.control_period
+ROBOT, GAIT, T = CONTRACT.robot, CONTRACT.gait, CONTRACT.robot.control_period
 AT_ONCE = PilotConfig(blend=0.0)
+STAND, WALK = np.zeros(3, np.float32), np.array([0.5, 0.0, -0.25], np.float32)
 
 
 class Constant:
@@ -111,11 +113,13 @@ def test_the_first_target_of_a_policy_is_the_measured_pose():
     np.testing.assert_allclose(offset_of(decision), 0.2, atol=1e-6)
 
 
-def test_the_policy_sees_what_it_saw_in_training():
-    """The same frames, the same history, its own last action: no second way to an observation."""
+@pytest.mark.parametrize("command", [STAND, WALK], ids=["stand", "walk"])
+def test_the_policy_sees_what_it_saw_in_training(command):
+    """The same frames, the same history, its own last action, the same rhythm: no second way to an observation."""
     pilot, policy = Pilot(CONTRACT, config=AT_ONCE), Constant(np.linspace(-1, 1, ROBOT.count, dtype=np.float32))
     pilot.offer(policy)
-    history, previous = History(CONTRACT.observation), None
+    pilot.command(command, 0.0)
+    history, previous, rhythm = History(CONTRACT.observation), None, Rhythm.at_rest()
     rng = np.random.default_rng(0)
     for k in range(5):
         state = sample_state(ROBOT, rng)
@@ -123,10 +127,78 @@ def test_the_policy_sees_what_it_saw_in_training():
         if previous is None:  # nothing was commanded before: the action that asks for the measured pose
             previous = CONTRACT.action.action(ROBOT, state.joint_position)
         decision = pilot.tick(state, k * T)
-        frames = history.push(CONTRACT.observation.encode(ROBOT, state, previous))
+        gait = GAIT.signal(rhythm)
+        frames = history.push(CONTRACT.observation.encode(ROBOT, state, previous, gait))
         np.testing.assert_array_equal(policy.seen[-1][0], frames)
-        previous = policy.action
-    np.testing.assert_allclose(decision.targets, CONTRACT.action.targets(ROBOT, policy.action), atol=1e-6)
+        np.testing.assert_array_equal(policy.seen[-1][1], command)
+        previous, offsets = policy.action, GAIT.offsets(ROBOT, rhythm)
+        rhythm = GAIT.advance(rhythm, command, T)
+    assert offsets.any() == command.any()
+    np.testing.assert_allclose(decision.targets, CONTRACT.action.targets(ROBOT, policy.action, offsets), atol=1e-6)
+
+
+def seen_rhythm(policy: Constant) -> np.ndarray:
+    """The signal in the newest frame of each tick."""
+    return np.array([frames[-1, CONTRACT.observation.slices()["gait"]] for frames, _ in policy.seen])
+
+
+def test_with_a_command_he_steps():
+    pilot, policy = Pilot(CONTRACT, config=replace(AT_ONCE, command_timeout=9.0, command_end=9.0)), Constant(0.0)
+    pilot.offer(policy)
+    pilot.command(np.array([0.5, 0.0, 0.0]), 0.0)
+    offsets = np.array([offset_of(decision) for decision in drive(pilot, 60)])
+    ticks = np.arange(60)
+    phases = 0.025 * np.maximum(
+        ticks - 1, 0
+    )  # 0.02 s of 0.8 s, from the tick on at which the pace is above 0.05 m/s
+    circle = np.stack((np.sin(2 * np.pi * phases), np.cos(2 * np.pi * phases)), axis=-1)
+    np.testing.assert_allclose(seen_rhythm(policy), np.where(ticks[:, None] < 2, 0.0, circle), atol=1e-6)
+    np.testing.assert_allclose(offsets[:2], 0.0, atol=1e-9)
+    np.testing.assert_allclose(offsets[11], GAIT.swing, atol=1e-9)  # the left foot is highest
+    # and lands as far in front as it was behind: joints stride in m/s, at 0.5 m/s
+    np.testing.assert_allclose(offsets[21], [-0.5 * forward for forward, _, _ in GAIT.stride], atol=1e-9)
+    np.testing.assert_allclose(offsets[41], [0.5 * forward for forward, _, _ in GAIT.stride], atol=1e-9)
+
+
+def test_when_the_command_ends_he_finishes_the_step_and_stands():
+    pilot, policy = Pilot(CONTRACT, config=AT_ONCE), Constant(0.0)
+    pilot.offer(policy)
+    pilot.command(np.array([0.08, 0.0, 0.0]), 0.0)
+    drive(pilot, 5)
+    pilot.command(STAND, 5 * T)
+    offsets = np.array([offset_of(decision) for decision in drive(pilot, 30, start=5 * T)])
+    phases = 0.025 * np.arange(4, 20)  # the left foot's step, and then none of the right
+    lift = np.sin(2 * np.pi * phases)[:, None]
+    np.testing.assert_allclose(offsets[2:16], (lift * GAIT.swing)[2:], atol=1e-9)  # the pace is 0 after two ticks
+    np.testing.assert_allclose(offsets[16:], 0.0, atol=1e-9)
+    signal = seen_rhythm(policy)
+    assert signal[2:21].any(axis=-1).all() and not signal[21:].any()
+
+
+@pytest.mark.parametrize("policy", [None, Constant(0.0)], ids=["nobody", "policy"])
+def test_without_a_command_or_without_a_policy_he_does_not_step(policy):
+    pilot = Pilot(CONTRACT)
+    if policy is None:
+        pilot.command(WALK, 0.0)
+    else:
+        pilot.offer(policy)
+    for decision in drive(pilot, 30):
+        np.testing.assert_array_equal(decision.targets, ROBOT.default_position)
+    assert policy is None or not seen_rhythm(policy).any()
+
+
+def test_after_a_fault_in_the_middle_of_a_step_he_begins_with_both_feet_down():
+    pilot, policy = Pilot(CONTRACT, config=AT_ONCE), Constant(0.0)
+    pilot.offer(policy)
+    pilot.command(WALK, 0.0)
+    drive(pilot, 8)
+    pilot.stop("pressed")
+    drive(pilot, 2, start=8 * T)
+    pilot.reset(10 * T)
+    pilot.command(STAND, 10 * T)
+    for decision in drive(pilot, 5, start=10 * T):
+        np.testing.assert_allclose(decision.targets, ROBOT.default_position, atol=1e-9)
+    assert not seen_rhythm(policy)[8:].any()
 
 
 def test_a_velocity_command_fades_when_nobody_repeats_it():

@@ -16,6 +16,7 @@ import numpy as np
 from jack_contract.action import ActionSpec
 from jack_contract.contract import Contract
 from jack_contract.errors import JackError
+from jack_contract.gait import default_gait
 from jack_contract.observation import Term, default_observation
 from jack_contract.robot import JointSpec, RobotSpec
 from jack_contract.state import RobotState
@@ -64,9 +65,14 @@ def _sample_joint(index: int, name: str) -> JointSpec:
 
 
 def sample_contract() -> Contract:
-    """Jack's observation on the sample robot; an action of 1 moves every joint's target by 0.3 rad."""
+    """Jack's observation on the sample robot.
+
+    An action of 1 moves every joint's target by 0.3 rad; joint i swings by 0.01 (i + 1) rad.
+    """
     robot = sample_robot()
-    return Contract(robot, default_observation(robot), ActionSpec((0.3,) * robot.count))
+    swing = tuple(0.01 * (index + 1) for index in range(robot.count))
+    gait = replace(default_gait(robot), swing=swing)
+    return Contract(robot, default_observation(robot), ActionSpec((0.3,) * robot.count), gait)
 
 
 def sample_state(robot: RobotSpec, rng: np.random.Generator, shape: tuple[int, ...] = ()) -> RobotState:
@@ -112,6 +118,16 @@ def mutations(contract: Contract) -> dict[str, Contract]:
         mutated[path] = replace(contract, observation=replace(observation, **change))
     scale = contract.action.scale
     mutated["action.scale[0]"] = replace(contract, action=ActionSpec((_next(scale[0]), *scale[1:])))
+    gait, last = contract.gait, contract.robot.count - 1
+    changed_gaits: dict[str, dict[str, Any]] = {
+        "gait.period": {"period": _next(gait.period)},
+        f"gait.swing[{last}]": {"swing": (*gait.swing[:last], _next(gait.swing[last]))},
+        f"gait.stride[{last}][2]": {"stride": (*gait.stride[:last], _turned(gait.stride[last]))},
+        "gait.acceleration": {"acceleration": _next(gait.acceleration)},
+        "gait.still": {"still": _next(gait.still)},
+    }
+    for path, change in changed_gaits.items():
+        mutated[path] = replace(contract, gait=replace(gait, **change))
     mutated["camera.height"] = replace(contract, camera=replace(contract.camera, height=contract.camera.height * 2))
     words = contract.instruction
     mutated["instruction.vocabulary"] = replace(
@@ -128,6 +144,10 @@ def _with_joint(contract: Contract, **change: Any) -> Contract:  # noqa: ANN401 
 
 def _scaled(term: Term) -> Term:
     return replace(term, scale=_next(term.scale))
+
+
+def _turned(stride: tuple[float, float, float]) -> tuple[float, float, float]:
+    return *stride[:2], _next(stride[2])
 
 
 def _next(number: float) -> float:

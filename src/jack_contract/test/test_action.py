@@ -23,6 +23,15 @@ def test_an_action_of_one_moves_by_the_scale():
     assert np.count_nonzero(moved) == 1
 
 
+def test_the_gait_is_added_before_the_limits():
+    action, offsets = np.zeros(ROBOT.count), np.zeros(ROBOT.count)
+    action[3], offsets[3], offsets[4] = 1.0, -0.1, 9.0
+    targets = ACTION.targets(ROBOT, action, offsets)
+    assert targets[3] == pytest.approx(ROBOT.default_position[3] + 0.2)
+    assert targets[4] == ROBOT.upper[4]
+    assert np.array_equal(np.delete(targets, [3, 4]), np.delete(ROBOT.default_position, [3, 4]))
+
+
 @given(st.lists(st.floats(-1e9, 1e9), min_size=ROBOT.count, max_size=ROBOT.count))
 def test_targets_keep_the_limits(action):
     targets = ACTION.targets(ROBOT, np.array(action))

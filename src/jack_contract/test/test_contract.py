@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from jack_contract.action import ActionSpec
 from jack_contract.contract import (
     MAX_JSON_BYTES,
+    VERSION,
     CameraSpec,
     Contract,
     InstructionSpec,
@@ -16,6 +17,7 @@ from jack_contract.contract import (
     default_contract,
 )
 from jack_contract.errors import ContractError, ContractMismatchError
+from jack_contract.gait import GaitSpec
 from jack_contract.observation import ENCODERS, ObservationSpec, Term
 from jack_contract.robot import JointSpec, RobotSpec
 from jack_contract.testing import mutations, sample_contract, sample_robot
@@ -39,8 +41,12 @@ def contracts(draw) -> Contract:
     )
     observation = ObservationSpec(terms, draw(st.integers(1, 100)), draw(POSITIVE))
     scale = tuple(draw(POSITIVE) for _ in names)
+    swing = tuple(draw(st.floats(-3, 3)) for _ in names)
+    stride = tuple(draw(st.tuples(*[st.floats(-3, 3)] * 3)) for _ in names)
+    gait = GaitSpec(draw(st.floats(0.1, 10)), swing, stride, draw(POSITIVE), draw(st.floats(0, 1)))
     sizes = [draw(st.integers(1, 1000)) for _ in range(4)]
-    return Contract(robot, observation, ActionSpec(scale), CameraSpec(*sizes[:2]), InstructionSpec(*sizes[2:]))
+    camera, instruction = CameraSpec(*sizes[:2]), InstructionSpec(*sizes[2:])
+    return Contract(robot, observation, ActionSpec(scale), gait, camera, instruction)
 
 
 @settings(max_examples=50, deadline=None)
@@ -90,13 +96,22 @@ def test_a_whole_number_for_a_fraction_is_a_difference_too():
     assert contract.diff(other) == ["observation.clip: 100.0 != 100"]
 
 
+def test_a_negative_nothing_is_a_difference_too():
+    contract, other = (
+        replace(sample_contract(), gait=replace(sample_contract().gait, still=still)) for still in (0.0, -0.0)
+    )
+    assert contract.digest != other.digest
+    assert contract.diff(other) == ["gait.still: 0.0 != -0.0"]
+
+
 def test_robots_of_different_size_differ():
     robot = sample_robot()
     fewer = contract_for(replace(robot, joints=robot.joints[:-1]))
     assert "robot.joints: 19 entries != 18 entries" in sample_contract().diff(fewer)
 
 
-NO_CONTRACTS = ["", "null", "[]", "{}", "3", '"x"', "{", '{"version":1}', '{"version":1,"robot":{"joints":3}}']
+EMPTY, HOLLOW = (json.dumps({"version": VERSION} | content) for content in ({}, {"robot": {"joints": 3}}))
+NO_CONTRACTS = ["", "null", "[]", "{}", "3", '"x"', "{", EMPTY, HOLLOW]
 
 
 @pytest.mark.parametrize("text", [*NO_CONTRACTS, "[" * 99_999], ids=range(len(NO_CONTRACTS) + 1))
@@ -111,8 +126,21 @@ def test_an_endless_text_is_refused_unread():
 
 
 def test_another_version_is_refused():
-    data = sample_contract().to_dict() | {"version": 2}
-    with pytest.raises(ContractError, match="version 2"):
+    data = sample_contract().to_dict() | {"version": VERSION - 1}
+    with pytest.raises(ContractError, match=f"version {VERSION - 1}; this Jack reads version {VERSION}"):
+        Contract.from_json(json.dumps(data))
+
+
+@pytest.mark.parametrize("entry", [[0.1], [], None, "0.1", math.nan, {}])
+def test_a_gait_offset_that_is_no_number_is_refused(entry):
+    for field in ("swing", "stride"):
+        data = json.loads(sample_contract().to_json())
+        data["gait"][field][0] = entry
+        with pytest.raises(ContractError):
+            Contract.from_json(json.dumps(data))
+    data = json.loads(sample_contract().to_json())
+    data["gait"]["stride"][0][1] = entry
+    with pytest.raises(ContractError):
         Contract.from_json(json.dumps(data))
 
 
@@ -138,8 +166,12 @@ def test_a_damaged_contract_is_refused_or_differs(data):
     assert node[key] == before or contract.diff(other)
 
 
-def test_joints_and_scales_must_be_as_many():
+def test_joints_scales_and_offsets_must_be_as_many():
     contract = sample_contract()
+    with pytest.raises(ContractError, match="18 gait offsets for the 19 joints"):
+        replace(
+            contract, gait=replace(contract.gait, swing=contract.gait.swing[1:], stride=contract.gait.stride[1:])
+        )
     with pytest.raises(ContractError, match="18 action scales for the 19 joints"):
         replace(contract, action=ActionSpec(contract.action.scale[1:]))
 
@@ -155,4 +187,4 @@ def test_jack_ships_with_a_contract():
     contract = default_contract()
     assert contract.robot.name == "jack"
     assert contract.robot.count >= 21
-    assert contract.observation.frame_size == 6 + 3 * contract.robot.count
+    assert contract.observation.frame_size == 6 + 3 * contract.robot.count + 2

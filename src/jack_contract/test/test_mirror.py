@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from jack_contract.contract import default_contract
+from jack_contract.gait import Rhythm
 from jack_contract.mirror import Mirror
 from jack_contract.state import Command, RobotState
 from jack_contract.testing import sample_contract, sample_state
@@ -47,8 +48,11 @@ def test_encoding_the_mirrored_state_is_mirroring_the_encoded_state(contract):
     symmetric = np.allclose(default[np.array(robot.mirror_index)] * robot.mirror_sign, default)
     state = sample_state(robot, rng, (20,))
     action = rng.normal(size=(20, robot.count)).astype(np.float32)
-    ours = spec.encode(robot, reflected(contract, state), mirror.action(action))
-    theirs = mirror.frame(spec.encode(robot, state, action))
+    gait, phase, pace = contract.gait, rng.random(20), rng.normal(size=(20, 3)).astype(np.float32)
+    phase[:4], pace[:3] = (0.0, 0.5, 0.2, 0.0), 0.0
+    half_a_cycle_later = gait.signal(Rhythm((phase + 0.5) % 1.0, mirror.command(pace)))
+    ours = spec.encode(robot, reflected(contract, state), mirror.action(action), half_a_cycle_later)
+    theirs = mirror.frame(spec.encode(robot, state, action, gait.signal(Rhythm(phase, pace))))
     kept = np.ones(spec.frame_size, bool)
     kept[spec.slices()["joint_position"]] = symmetric
     np.testing.assert_allclose(ours[:, kept], theirs[:, kept], atol=1e-5)

@@ -11,12 +11,13 @@ from jack_contract.testing import sample_contract, sample_state
 
 CONTRACT = sample_contract()
 ROBOT, SPEC = CONTRACT.robot, CONTRACT.observation
+REST = np.zeros(2)
 
 
 def test_every_number_lies_where_the_slices_say():
     state = sample_state(ROBOT, np.random.default_rng(0))
     action = np.linspace(-1, 1, ROBOT.count)
-    frame, at = SPEC.encode(ROBOT, state, action), SPEC.slices()
+    frame, at = SPEC.encode(ROBOT, state, action, np.array([0.6, -0.8])), SPEC.slices()
     assert frame.dtype == np.float32
     np.testing.assert_allclose(frame[at["angular_velocity"]], 0.25 * state.angular_velocity, rtol=1e-6)
     np.testing.assert_allclose(frame[at["projected_gravity"]], projected_gravity(state.orientation), rtol=1e-6)
@@ -25,28 +26,35 @@ def test_every_number_lies_where_the_slices_say():
     )
     np.testing.assert_allclose(frame[at["joint_velocity"]], 0.05 * state.joint_velocity, rtol=1e-6)
     np.testing.assert_allclose(frame[at["previous_action"]], action, rtol=1e-6)
+    np.testing.assert_allclose(frame[at["gait"]], [0.6, -0.8], rtol=1e-6)
 
 
 def test_one_robot_and_a_batch_are_encoded_alike():
     states = sample_state(ROBOT, np.random.default_rng(0), (7,))
     actions = np.random.default_rng(1).normal(size=(7, ROBOT.count))
-    batch = SPEC.encode(ROBOT, states, actions)
+    gaits = np.random.default_rng(2).normal(size=(7, 2))
+    batch = SPEC.encode(ROBOT, states, actions, gaits)
     for row in range(7):
         one = RobotState(**{name: value[row] for name, value in vars(states).items()})
-        assert np.array_equal(batch[row], SPEC.encode(ROBOT, one, actions[row]))
+        assert np.array_equal(batch[row], SPEC.encode(ROBOT, one, actions[row], gaits[row]))
 
 
 def test_wild_readings_are_clipped():
     state = RobotState.at_rest(ROBOT)
     state.joint_velocity[:] = 1e9
-    assert SPEC.encode(ROBOT, state, np.zeros(ROBOT.count)).max() == 100.0
+    assert SPEC.encode(ROBOT, state, np.zeros(ROBOT.count), REST).max() == 100.0
 
 
 def test_a_reading_of_the_wrong_size_is_named():
     state = RobotState.at_rest(ROBOT)
     state.joint_velocity = state.joint_velocity[1:]
     with pytest.raises(ShapeError, match="joint_velocity"):
-        SPEC.encode(ROBOT, state, np.zeros(ROBOT.count))
+        SPEC.encode(ROBOT, state, np.zeros(ROBOT.count), REST)
+
+
+def test_a_rhythm_of_the_wrong_size_is_named():
+    with pytest.raises(ShapeError, match="gait"):
+        SPEC.encode(ROBOT, RobotState.at_rest(ROBOT), np.zeros(ROBOT.count), np.zeros(3))
 
 
 def test_command_as_float32():
