@@ -24,7 +24,7 @@ class Phase:
     #: it is passed when this share of evaluated episodes ends on his feet
     survival: float
     #: standard deviation of the exploration noise at the start, in units of action
-    noise: float = 0.5
+    noise: float = 1.6
 
 
 PHASES: dict[str, Phase] = {

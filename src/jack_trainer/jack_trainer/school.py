@@ -160,7 +160,7 @@ class School:
         self._checkpoints = self.run_folder / "checkpoints"
         if options.resume is not None:
             self._restore(storage.newest_checkpoint(self._checkpoints))
-        self._exporter = PolicyExporter(self.brain)
+        self._exporter = PolicyExporter(self.ppo.average, command=True)
 
     def run(self, should_stop: Callable[[], bool] = lambda: False) -> TrainResult:
         """Train until the phase is passed, its steps are used up, or somebody says stop; checkpoints last."""
@@ -227,9 +227,10 @@ class School:
         environment = {name: torch.from_numpy(a) for name, a in self.environment.state_dict().items()}
         parts = {
             "brain": self.brain.state_dict(),
+            "average": self.ppo.average.state_dict(),
             "optimiser": storage.flatten_optimiser(self.ppo.optimiser),
             "environment": environment,
-            "exploration": {"random": self.ppo.random.get_state()},
+            "exploration": {"random": self.ppo.random.get_state(), "averaged": self.ppo.averaged},
         }
         return {f"{part}.{name}": tensor for part, tensors in parts.items() for name, tensor in tensors.items()}
 
@@ -241,10 +242,13 @@ class School:
             raise JackError(f"{found.path} is of phase '{numbers.phase}'; add --phase {numbers.phase}.")
         try:
             self.brain.load_state_dict(found.part("brain"))
+            self.ppo.average.load_state_dict(found.part("average"))
         except RuntimeError as error:  # torch's own message has a line for every tensor
             raise JackError(f"{found.path} holds a brain of another size; add --brain to match.") from error
         storage.restore_optimiser(self.ppo.optimiser, found.part("optimiser"), numbers.rate)
-        self.ppo.random.set_state(found.part("exploration")["random"])
+        exploration = found.part("exploration")
+        self.ppo.random.set_state(exploration["random"])
+        self.ppo.averaged.copy_(exploration["averaged"])
         state = {name: tensor.numpy() for name, tensor in found.part("environment").items()}
         if len(state["age"]) != self.environment.count:
             raise JackError(f"{found.path} has {len(state['age'])} environments; add --environments to match.")
@@ -304,7 +308,9 @@ class School:
 
     @torch.no_grad()
     def _decide(self, observation: Observation) -> Float32:
-        return self.brain(Inputs(torch.from_numpy(observation.proprioception)), value=False).mean.numpy()
+        command = None if observation.command is None else torch.from_numpy(observation.command)
+        inputs = Inputs(torch.from_numpy(observation.proprioception), command)
+        return self.ppo.average(inputs, value=False).mean.numpy()
 
     def _provenance(self) -> dict[str, str | int | float]:
         return {

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from torch import Tensor
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from jack_brain.network.brain import Brain, Inputs
 from jack_contract.errors import JackError
@@ -40,7 +41,7 @@ class PPOConfig:
     #: discount
     gamma: float = 0.98
     #: trade between bias (0) and variance (1) of the advantages; small batches want less variance
-    lam: float = 0.85
+    lam: float = 0.9
     #: how far the probability ratio may move in one update
     clip: float = 0.2
     #: weight of the entropy bonus
@@ -52,9 +53,11 @@ class PPOConfig:
     #: the step size is kept within these
     rate_bounds: tuple[float, float] = (5e-5, 3e-3)
     #: divergence (KL) between two policies that the step size aims at
-    divergence: float = 0.012
+    divergence: float = 0.02
     #: gradients longer than this are shortened to it
     gradient_norm: float = 1.0
+    #: share of the average policy that an update leaves as it is
+    memory: float = 0.9
     #: learn from every sample and from its mirror image
     mirror: bool = True
 
@@ -79,7 +82,11 @@ _MEASURED = ("policy_loss", "value_loss", "entropy", "divergence", "clipped", "g
 
 
 class PPO:
-    """A learner: one brain, one set of environments, one optimiser."""
+    """A learner: one brain, one set of environments, one optimiser.
+
+    Attributes:
+        average: the brain of late, averaged over updates: steadier than the newest, and what robots get.
+    """
 
     def __init__(
         self, brain: Brain, environment: Environment, config: PPOConfig, mirror: Mirror, seed: int, threads: int = 0
@@ -100,6 +107,8 @@ class PPO:
         self._weights = list(brain.parameters())
         self.random = torch.Generator().manual_seed(seed)
         self.optimiser = torch.optim.Adam(self._weights, lr=config.rate, fused=True)
+        self._averaged = AveragedModel(brain, multi_avg_fn=get_ema_multi_avg_fn(config.memory))
+        self.average: Brain = self._averaged.module
         self.observation = environment.reset()
         self.rollout = Rollout(config.rollout, environment.count, *_sizes(self.observation, brain))
         self.episodes = EpisodeLog()
@@ -111,7 +120,13 @@ class PPO:
         samples = self.rollout.finish(last_value, self.config.gamma, self.config.lam)
         stats = self.update(samples)
         self.brain.normaliser.update(self.rollout.proprioception[:, :, -1])
+        self._averaged.update_parameters(self.brain)
         return stats
+
+    @property
+    def averaged(self) -> Tensor:
+        """How many updates the average has seen, a number that is changed in place."""
+        return self._averaged.n_averaged
 
     @torch.no_grad()
     def collect(self) -> Tensor:

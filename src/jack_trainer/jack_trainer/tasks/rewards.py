@@ -105,8 +105,8 @@ class RewardWeights:
     alive: float = 1.0
     fall: float = -100.0
     upright: float = 1.0
-    velocity: float = 2.0
-    yaw_rate: float = 0.5
+    velocity: float = 3.0
+    yaw_rate: float = 1.5
     height: float = 0.5
     capture: float = 2.0
     clearance: float = 1.0
