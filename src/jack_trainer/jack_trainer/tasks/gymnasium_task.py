@@ -158,7 +158,9 @@ def gymnasium_contract(environments: VectorEnv[Any, Any, Any]) -> Contract:
     if environments.metadata.get("autoreset_mode") != AutoresetMode.SAME_STEP:
         raise JackError(f"'{name}' must reset within the step; make it with AutoresetMode.SAME_STEP.")
     low, high = done.low.ravel().astype(np.float64), done.high.ravel().astype(np.float64)
-    joints = tuple(_axis(f"action_{i}", a, b) for i, (a, b) in enumerate(zip(low.tolist(), high.tolist(), strict=True)))
+    joints = tuple(
+        _axis(f"action_{i}", a, b) for i, (a, b) in enumerate(zip(low.tolist(), high.tolist(), strict=True))
+    )
     period = 1.0 / (environments.metadata.get("render_fps") or _RATE)
     robot = RobotSpec(name, joints, min(max(period, 1e-4), 1.0))
     return Contract(

@@ -15,9 +15,13 @@ from jack_contract.observation import History, encode_command
 from jack_contract.rotation import projected_gravity
 from jack_contract.state import Command, RobotState
 from jack_sim.batch import BatchWorld, Truth
+from jack_sim.randomization import Randomization, fixed
+from jack_sim.randomizer import Randomizer
 from jack_trainer.tasks.environment import Observation, Transition
 from jack_trainer.tasks.rewards import Motion, RewardWeights, total_reward
 
+#: What belongs to the randomised bodies in a `state_dict`.
+_BODY = "body."
 #: [m/s^2]
 GRAVITY = 9.81
 
@@ -34,10 +38,8 @@ class LocomotionConfig:
     still: float = 0.1
     #: time between two commands [s]
     command_interval: float = 4.0
-    #: least and greatest time between two pushes [s]
-    push_interval: tuple[float, float] = (1.0, 4.0)
-    #: a push changes the pelvis' velocity by between these, in a random direction [m/s]
-    push_speed: tuple[float, float] = (0.3, 0.6)
+    #: bodies, sensors, latencies and pushes that he has to cope with
+    randomization: Randomization = Randomization()
     #: episodes start up to this far from the default pose, each joint [rad]
     start_joint_noise: float = 0.1
     #: episodes start with up to this pelvis velocity, each axis [m/s]
@@ -59,12 +61,14 @@ class LocomotionConfig:
 
 #: What he is examined on: a push of 0.5 m/s every 4 s, from a quiet start.
 EXAM = LocomotionConfig(
-    push_interval=(4.0, 4.0), push_speed=(0.5, 0.5), start_velocity=0.2, fall_tilt=1.0, staggered=False
+    randomization=fixed(push_interval=4.0, push_speed=0.5), start_velocity=0.2, fall_tilt=1.0, staggered=False
 )
 
 _VELOCITIES = ((-0.3, 1.0), (-0.3, 0.3), (-0.8, 0.8))
 WALK = LocomotionConfig(command=_VELOCITIES, curriculum=0.3)
-WALK_EXAM = replace(EXAM, command=_VELOCITIES)
+WALK_EXAM = replace(
+    EXAM, command=_VELOCITIES, randomization=replace(Randomization(), push_interval=(4.0, 4.0), push_speed=(0.5, 0.5))
+)
 
 
 class Locomotion:
@@ -74,6 +78,7 @@ class Locomotion:
         self.world, self.contract, self.config = world, contract, config
         self.count = world.count
         self._random = np.random.default_rng(seed)
+        self._randomizer = Randomizer(world.batch, contract.robot, config.randomization, self._random)
         period = contract.robot.control_period
         self._period = period
         self._limit = round(config.episode / period)
@@ -101,7 +106,8 @@ class Locomotion:
         """Act (N, n) for one control period; a robot that fell or whose time is over starts anew."""
         robot, gait = self.contract.robot, self.contract.gait
         offsets = gait.offsets(robot, self._rhythm)
-        self.world.step(self.contract.action.targets(robot, action, offsets))
+        targets = self._randomizer.targets(self.contract.action.targets(robot, action, offsets))
+        self.world.step(targets, self._randomizer.delay)
         self._age += 1
         state, truth = self.world.state(), self.world.truth()
         motion = self._motion(state, truth, action, offsets)
@@ -128,11 +134,15 @@ class Locomotion:
         return Transition(observation, reward.astype(np.float32), terminated, truncated, final, *ended, terms)
 
     def state_dict(self) -> dict[str, NDArray[Any]]:
-        """Physics, histories and ages as copies, by name; the random numbers' state is in `random_state`."""
-        return {name: array.copy() for name, array in self._arrays().items()}
+        """Physics, histories and ages as copies, by name; the random numbers' state is in `random`."""
+        bodies = {f"{_BODY}{name}": array for name, array in self._randomizer.state_dict().items()}
+        return bodies | {name: array.copy() for name, array in self._arrays().items()}
 
     def load_state_dict(self, state: dict[str, NDArray[Any]]) -> Observation:
         """Go on from a `state_dict` of an environment of the same size; returns the observation it ended with."""
+        self._randomizer.load_state_dict(
+            {name.removeprefix(_BODY): array for name, array in state.items() if name.startswith(_BODY)}
+        )
         self._history.fill(np.arange(self.count), self._history.frames[:, -1])  # they are no first frames
         for name, array in self._arrays().items():
             array[...] = state[name]
@@ -195,7 +205,7 @@ class Locomotion:
 
     def _observe(self, state: RobotState) -> Observation:
         """Append a frame to every history; the observation is valid until the next step."""
-        self._history.push(self._encode(state, np.arange(self.count)))
+        self._history.push(self._encode(self._randomizer.sense(state), np.arange(self.count)))
         return self._seen()
 
     def _encode(self, state: RobotState, ids: NDArray[np.integer]) -> Float32:
@@ -215,13 +225,14 @@ class Locomotion:
         joints += self._random.uniform(-config.start_joint_noise, config.start_joint_noise, joints.shape)
         qvel = np.zeros((k, world.batch.model.nv))
         qvel[:, :3] = self._random.uniform(-config.start_velocity, config.start_velocity, (k, 3))
+        self._randomizer.draw(ids)
         world.reset(ids, qpos, qvel)
         self._action[ids], self._age[ids], self._return[ids] = 0.0, 0, 0.0
         self._plan_push(ids)
         self._command_anew(ids)
         self._rhythm.phase[ids], self._rhythm.pace[ids] = 0.5 * self._random.integers(0, 2, k), 0.0
         self._feet[ids] = world.truth().feet[ids]
-        self._history.fill(ids, self._encode(world.state().rows(ids), ids))
+        self._history.fill(ids, self._encode(self._randomizer.sense(world.state().rows(ids), ids), ids))
 
     def _ask(self) -> None:
         """Ask those whose time has come for something else."""
@@ -245,14 +256,12 @@ class Locomotion:
         self._next_push -= 1
         due = may & (self._next_push <= 0)
         ids = np.flatnonzero(due)
-        angle = self._random.uniform(-np.pi, np.pi, len(ids))
-        speed = self._level[0] * self._random.uniform(*self.config.push_speed, len(ids))
-        self.world.push(ids, speed[:, None] * np.stack((np.cos(angle), np.sin(angle)), axis=-1))
+        self.world.push(ids, self._randomizer.pushes(len(ids), float(self._level[0])))
         self._plan_push(ids)
         return due
 
     def _plan_push(self, ids: NDArray[np.integer]) -> None:
-        self._next_push[ids] = self._random.uniform(*self.config.push_interval, len(ids)) / self._period
+        self._next_push[ids] = self._randomizer.next_push(len(ids))
 
 
 def capture_error(truth: Truth, height: Array) -> Array:
