@@ -16,7 +16,7 @@ from jack_contract.arrays import Array, Float32
 from jack_contract.contract import Contract
 from jack_contract.errors import JackError
 from jack_contract.gait import Rhythm
-from jack_contract.observation import COMMAND_SIZE, History
+from jack_contract.observation import COMMAND_SIZE, History, encode_command
 from jack_contract.state import RobotState
 
 #: The command to stand.
@@ -92,7 +92,7 @@ class Pilot:
         self._scale = np.array(contract.action.scale)
         self._no_stiffness = np.zeros(self._robot.count)
         self._velocity, self._commanded_at = np.zeros(COMMAND_SIZE), -np.inf
-        self._followed, self._rhythm = _STILL, Rhythm.at_rest()
+        self._rhythm = Rhythm.at_rest()
         self._targets: Array | None = None  # None: not yet in command of the joints
         self._action: Array = np.zeros(self._robot.count)
         self._before: Actor | None = None
@@ -147,7 +147,6 @@ class Pilot:
         if self._targets is None or state.time < self._begun:  # at the start, or where the clock was set back
             self._targets = self._begin(state)
         contract = self.contract
-        self._followed = _STILL if self.policy is None else self._follow(now)
         gait = contract.gait.signal(self._rhythm)
         history = self._history.push(contract.observation.encode(self._robot, state, self._action, gait))
         action = self._decide(history, float(state.time))
@@ -156,7 +155,8 @@ class Pilot:
             return self.damp(state)
         self._action = action
         targets = contract.action.targets(self._robot, action, contract.gait.offsets(self._robot, self._rhythm))
-        self._rhythm = contract.gait.advance(self._rhythm, self._followed, self._robot.control_period)
+        command = _STILL if self.policy is None else self._follow(now)
+        self._rhythm = contract.gait.advance(self._rhythm, command, self._robot.control_period)
         self._targets = self.safety.limit(targets, self._targets)
         return Decision(self.mode, self._targets, self._robot.stiffness, self._robot.damping)
 
@@ -164,7 +164,7 @@ class Pilot:
         """The return that the policy expects from what it last saw; NaN without a policy, or damped."""
         if self.policy is None or self.safety.fault:
             return float("nan")
-        return self.policy.value(self._history.frames, self._followed)
+        return self.policy.value(self._history.frames, encode_command(self._rhythm.pace))
 
     def watch(self, now: float) -> Decision | None:
         """Look whether readings still come; call it every `safety.watch_period`.
@@ -213,12 +213,12 @@ class Pilot:
     def _decide(self, history: Float32, time: float) -> Array:
         if self.policy is None:
             return self._hold(time)
-        share = self._share(time)
-        action = self.policy.act(history, self._followed)
+        share, pace = self._share(time), encode_command(self._rhythm.pace)
+        action = self.policy.act(history, pace)
         if share == 1.0:
             self._before = None
             return action.astype(np.float64)
-        before = self._fixed if self._before is None else self._before.act(history, self._followed)
+        before = self._fixed if self._before is None else self._before.act(history, pace)
         return (1 - share) * before + share * action
 
     def _hold(self, time: float) -> Array:

@@ -12,7 +12,7 @@ from jack_contract.errors import ContractError, UnknownNameError
 from jack_contract.gait import SIGNAL_SIZE
 from jack_contract.robot import RobotSpec
 from jack_contract.rotation import projected_gravity
-from jack_contract.state import Command, RobotState
+from jack_contract.state import RobotState
 
 #: Size of the velocity command: vx, vy, yaw rate.
 COMMAND_SIZE = 3
@@ -104,10 +104,10 @@ class ObservationSpec:
         return [(term, slices[term.name]) for term in self.terms]
 
 
-def encode_command(command: Command) -> Float32:
-    """The command as the policy sees it, (..., 3) float32: vx, vy [m/s], yaw rate [rad/s]."""
-    require_last("Command velocity", command.velocity, COMMAND_SIZE)
-    return np.asarray(command.velocity, dtype=np.float32)
+def encode_command(pace: Array) -> Float32:
+    """The command as the policy sees it: the gait's pace, vx, vy [m/s], yaw rate [rad/s], (..., 3) float32."""
+    require_last("Pace", pace, COMMAND_SIZE)
+    return np.asarray(pace, dtype=np.float32)
 
 
 class History:

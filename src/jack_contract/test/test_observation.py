@@ -58,9 +58,9 @@ def test_a_rhythm_of_the_wrong_size_is_named():
 
 
 def test_command_as_float32():
-    assert encode_command(Command(np.array([0.5, 0.0, -1.0]))).dtype == np.float32
+    assert encode_command(np.array([0.5, 0.0, -1.0])).dtype == np.float32
     with pytest.raises(ShapeError, match="Command"):
-        encode_command(Command(np.zeros(2)))
+        encode_command(np.zeros(2))
 
 
 def frame(value: float, shape=()) -> np.ndarray:

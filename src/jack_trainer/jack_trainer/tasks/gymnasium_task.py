@@ -45,7 +45,7 @@ class RawTerm(Term):
 class GymnasiumTask:
     """N copies of a Gymnasium task. An `Environment`; use it as a context, or `close` it.
 
-    An action of -1 or 1 is the bound of the task's box, 0 its middle; beyond is clipped. Rewards are passed through.
+    An action of -1 or 1 is the bound of the task's box, 0 its middle; beyond is clipped. Rewards stay as they are.
     """
 
     def __init__(self, environments: VectorEnv[Any, Any, Any], seed: int = 0) -> None:

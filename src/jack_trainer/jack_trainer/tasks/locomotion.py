@@ -93,6 +93,7 @@ class Locomotion:
         self._next_push = np.zeros(self.count, np.int64)
         self._return = np.zeros(self.count)
         self._feet = np.zeros((self.count, 2, 3))
+        self._drift = np.zeros((self.count, 3))
         self._height = float(world.truth().position[0, 2] - world.truth().feet[0, :, 2].min())
 
     def reset(self) -> Observation:
@@ -163,6 +164,7 @@ class Locomotion:
             "physics": self.world.batch.state,
             "frames": self._history.frames,
             "feet": self._feet,
+            "drift": self._drift,
             "action": self._action,
             "command": self._command.velocity,
             "phase": self._rhythm.phase,
@@ -179,13 +181,15 @@ class Locomotion:
         gravity = projected_gravity(state.orientation)
         height = truth.position[:, 2] - feet[:, :, 2].min(axis=-1)
         speed = np.linalg.norm(feet[:, :, :2] - self._feet[:, :, :2], axis=-1) / self._period
+        # Hips sway and turn with every step: what counts is where he gets to in half a cycle.
+        moved = np.concatenate((truth.velocity[:, :2], state.angular_velocity[:, 2:]), axis=-1)
+        self._drift += 2 * self._period / self.contract.gait.period * (moved - self._rhythm.pace - self._drift)
         upright = (height > config.fall_height) & (gravity[:, 2] < -np.cos(config.fall_tilt))
         return Motion(
             robot=self.contract.robot,
             gravity=gravity,
-            velocity=truth.velocity,
+            drift=self._drift,
             angular_velocity=state.angular_velocity,
-            command=self._command.velocity,
             height=height,
             target_height=self._height,
             capture_error=capture_error(truth, height),
@@ -215,7 +219,7 @@ class Locomotion:
         return contract.observation.encode(contract.robot, state, self._action[ids], gait)
 
     def _seen(self) -> Observation:
-        return Observation(self._history.frames, encode_command(self._command))
+        return Observation(self._history.frames, encode_command(self._rhythm.pace))
 
     def _start(self, ids: NDArray[np.integer]) -> None:
         """Begin new episodes, and their histories with the first frame."""
@@ -227,7 +231,7 @@ class Locomotion:
         qvel[:, :3] = self._random.uniform(-config.start_velocity, config.start_velocity, (k, 3))
         self._randomizer.draw(ids)
         world.reset(ids, qpos, qvel)
-        self._action[ids], self._age[ids], self._return[ids] = 0.0, 0, 0.0
+        self._action[ids], self._age[ids], self._return[ids], self._drift[ids] = 0.0, 0, 0.0, 0.0
         self._plan_push(ids)
         self._command_anew(ids)
         self._rhythm.phase[ids], self._rhythm.pace[ids] = 0.5 * self._random.integers(0, 2, k), 0.0

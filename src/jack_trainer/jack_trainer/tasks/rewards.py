@@ -22,12 +22,11 @@ class Motion:
     robot: RobotSpec
     #: unit vector of gravity in the body frame, (N, 3)
     gravity: Array
-    #: pelvis velocity in the heading frame, (N, 3) [m/s]
-    velocity: Array
+    #: velocity less the pace of the gait, averaged over half a cycle: vx, vy in the heading frame, yaw rate,
+    #: (N, 3) [m/s, m/s, rad/s]
+    drift: Array
     #: body frame, (N, 3) [rad/s]
     angular_velocity: Array
-    #: vx, vy, yaw rate asked for, (N, 3) [m/s, m/s, rad/s]
-    command: Array
     #: pelvis over the lower foot, (N,) [m]
     height: Array
     #: the height to stand at [m]
@@ -84,8 +83,8 @@ TERMS: dict[str, Term] = {
     "alive": lambda m: 1.0 - m.fallen,
     "fall": lambda m: m.fallen.astype(float),
     "upright": lambda m: _closeness(_squared(m.gravity[:, :2]), 0.3),
-    "velocity": lambda m: _nearness(_squared(m.velocity[:, :2] - m.command[:, :2]), 0.3),
-    "yaw_rate": lambda m: _nearness((m.angular_velocity[:, 2] - m.command[:, 2]) ** 2, 0.4),
+    "velocity": lambda m: _nearness(_squared(m.drift[:, :2]), 0.2),
+    "yaw_rate": lambda m: _nearness(m.drift[:, 2] ** 2, 0.3),
     "height": lambda m: _closeness((m.height - m.target_height) ** 2, 0.08),
     "capture": lambda m: _closeness(m.capture_error**2, 0.1) * ~m.stepping,
     "clearance": lambda m: _closeness((m.foot_height - m.foot_target) ** 2, 0.03).mean(axis=-1),
