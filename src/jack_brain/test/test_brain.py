@@ -139,7 +139,7 @@ def test_robots_of_a_batch_do_not_see_each_other(brain, inputs):
 
 
 def test_wrong_shapes_are_named(brain, inputs):
-    with pytest.raises(ShapeError, match=r"Input of the normaliser has shape \(5, 3, 62\); expected \(..., 63\)"):
+    with pytest.raises(ShapeError, match=r"Input of the normaliser has shape \(5, 3, 64\); expected \(..., 65\)"):
         brain(replace(inputs, proprioception=inputs.proprioception[:, :, 1:]))
     with pytest.raises(ShapeError, match="Proprioception"):
         brain(replace(inputs, proprioception=inputs.proprioception[:, 1:]))

@@ -9,10 +9,12 @@ import torch
 from jack_brain.network.brain import Brain
 from jack_contract.action import ActionSpec
 from jack_contract.contract import Contract, default_contract
+from jack_contract.gait import default_gait
 from jack_contract.mirror import Mirror
 from jack_contract.observation import ObservationSpec, Term
 from jack_contract.robot import JointSpec, RobotSpec
 from jack_sim.batch import BatchWorld
+from jack_sim.randomization import OFF
 from jack_sim.scene import TRAINING, load_model
 from jack_trainer.rl.ppo import PPO, PPOConfig
 from jack_trainer.tasks.environment import Observation, Transition
@@ -37,10 +39,15 @@ def model() -> mujoco.MjModel:
 
 @pytest.fixture
 def make_locomotion(contract: Contract, model: mujoco.MjModel) -> Callable[..., Locomotion]:
-    """Locomotion whose episodes begin together, unless the test says otherwise; any field may be given."""
+    """Locomotion whose episodes begin together and whose bodies are as modelled, unless the test says otherwise.
+
+    Any field may be given, and any row of the table of randomization.
+    """
+    pushed = replace(OFF, push_interval=(1.0, 4.0), push_speed=(0.3, 0.6))
 
     def make(count: int = 4, seed: int = 0, **changes) -> Locomotion:
-        config = replace(LocomotionConfig(staggered=False), **changes)
+        rows = {name: changes.pop(name) for name in vars(pushed) if name in changes}
+        config = replace(LocomotionConfig(staggered=False, randomization=replace(pushed, **rows)), **changes)
         return Locomotion(BatchWorld(model, contract.robot, count), contract, config, seed)
 
     return make
@@ -51,7 +58,8 @@ def two_joints() -> Contract:
     """A robot with a left and a right joint, which sees only their angles."""
     joints = tuple(JointSpec(f"{side}_hip_roll", -2, 2, 10, 30, 0.0, 40, 2, -1) for side in ("left", "right"))
     observation = ObservationSpec((Term("joint_position", 2, 1.0),), history=1)
-    return Contract(RobotSpec("toy", joints, 0.02), observation, ActionSpec((1.0, 1.0)))
+    robot = RobotSpec("toy", joints, 0.02)
+    return Contract(robot, observation, ActionSpec((1.0, 1.0)), default_gait(robot))
 
 
 class Echo:

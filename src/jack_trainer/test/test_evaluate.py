@@ -3,11 +3,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from jack_sim.randomization import OFF
 from jack_trainer.evaluate import Evaluation, evaluate
 from jack_trainer.tasks.locomotion import EXAM
 
 #: Half a second without a push; whoever keeps his pose is still on his feet then.
-QUIET = replace(EXAM, episode=0.5, push_speed=(0.0, 0.0), start_velocity=0.0)
+QUIET = replace(EXAM, episode=0.5, randomization=OFF, start_velocity=0.0)
 
 
 @pytest.fixture
@@ -46,7 +47,8 @@ def test_who_gives_way_falls_and_nobody_waits_for_the_end(contract, give_way):
 
 def test_one_fall_is_counted_once_and_what_follows_not_at_all(contract, make_locomotion, keep_the_pose):
     """Against a count by hand: hard pushes fell some, and those start anew and may fall again."""
-    task = replace(EXAM, episode=2.0, push_interval=(0.2, 0.6), push_speed=(1.0, 1.5))
+    pushes = replace(OFF, push_interval=(0.2, 0.6), push_speed=(1.0, 1.5))
+    task = replace(EXAM, episode=2.0, randomization=pushes)
     found = evaluate(keep_the_pose, contract, task, episodes=8, seed=3)
     environment = make_locomotion(8, seed=3, **vars(task))
     seen, falls, until, earned = environment.reset(), np.zeros(8, int), np.zeros(8), np.zeros(8)

@@ -4,8 +4,10 @@ import math
 import numpy as np
 import pytest
 
+from jack_contract.gait import Rhythm
 from jack_contract.rotation import xyzw_to_wxyz
 from jack_sim.batch import Truth
+from jack_sim.randomization import fixed
 from jack_trainer.tasks.locomotion import EXAM, capture_error
 
 #: What a robot that lies on the ground is allowed.
@@ -15,6 +17,11 @@ NEVER_FALLS = {"fall_height": -9.0, "fall_tilt": math.pi}
 def still(environment) -> np.ndarray:
     """The action that asks for the default pose."""
     return np.zeros((environment.count, environment.contract.robot.count), np.float32)
+
+
+def silence(environment) -> np.ndarray:
+    """The signal of a rhythm at rest."""
+    return np.zeros((environment.count, 2))
 
 
 def small(environment, seed=0):
@@ -64,7 +71,7 @@ def test_the_first_observation_fills_the_history(make_locomotion, contract):
     seen = environment.reset().proprioception
     spec = contract.observation
     assert seen.shape == (3, spec.history, spec.frame_size) and seen.dtype == np.float32
-    frame = spec.encode(contract.robot, environment.world.state(), still(environment))
+    frame = spec.encode(contract.robot, environment.world.state(), still(environment), silence(environment))
     for slot in range(spec.history):
         np.testing.assert_array_equal(seen[:, slot], frame)
 
@@ -75,9 +82,8 @@ def test_each_step_adds_a_frame_with_the_action_in_it(make_locomotion, contract)
     action = next(small(environment))
     after = environment.step(action).observation.proprioception
     np.testing.assert_array_equal(after[:, :-1], before[:, 1:])
-    np.testing.assert_array_equal(
-        after[:, -1], contract.observation.encode(contract.robot, environment.world.state(), action)
-    )
+    state, encode = environment.world.state(), contract.observation.encode
+    np.testing.assert_array_equal(after[:, -1], encode(contract.robot, state, action, silence(environment)))
     np.testing.assert_array_equal(after[:, -1, contract.observation.slices()["previous_action"]], action)
 
 
@@ -93,13 +99,49 @@ def test_staggered_episodes_do_not_end_together(make_locomotion):
     assert max(ends[1]) < 10 and sum(ends[1]) == 64
 
 
-@pytest.mark.parametrize("commanded", [False, True])
-def test_a_command_is_there_only_where_it_is_asked_for(make_locomotion, commanded):
-    environment = make_locomotion(2, commanded=commanded)
+# -- commands and the gait
+
+ASKED = ((0.2, 0.6), (-0.1, 0.1), (-0.5, -0.3))
+
+
+def test_who_learns_to_stand_is_told_to_stand(make_locomotion):
+    environment = make_locomotion(2)
     for seen in (environment.reset(), environment.step(still(environment)).observation):
-        assert (seen.command is None) != commanded
-        if seen.command is not None:
-            assert seen.command.shape == (2, 3) and seen.command.dtype == np.float32
+        assert seen.command.dtype == np.float32
+        np.testing.assert_array_equal(seen.command, np.zeros((2, 3)))
+
+
+def test_commands_are_drawn_anew_from_their_ranges(make_locomotion):
+    environment = make_locomotion(200, command=ASKED, still=0.25, command_interval=0.1, **NEVER_FALLS)
+    commands = [environment.reset().command.copy()]
+    commands += [environment.step(still(environment)).observation.command.copy() for _ in range(11)]
+    changed = [bool((before != after).any()) for before, after in itertools.pairwise(commands)]
+    assert changed == [False] * 4 + [True] + [False] * 4 + [True, False]
+    given = commands[0][commands[0].any(axis=-1)]
+    assert 130 < len(given) < 170  # a quarter is told to stand
+    low, high = np.array(ASKED).T
+    assert np.all(given >= low - 1e-6) and np.all(given <= high + 1e-6)
+    assert np.ptp(given, axis=0) == pytest.approx(high - low, rel=0.1)
+
+
+def test_who_is_told_to_walk_is_shown_the_rhythm_and_moved_by_it(make_locomotion, contract, monkeypatch):
+    environment = make_locomotion(3, command=ASKED, still=0.0)
+    frames, targets = environment.reset().proprioception, []
+    original, gait, robot = environment.world.step, contract.gait, contract.robot
+    monkeypatch.setattr(
+        environment.world, "step", lambda t, *delay: (targets.append(t.copy()), original(t, *delay))
+    )
+    rhythm = Rhythm(environment.state_dict()["phase"], np.zeros((3, 3)))
+    assert set(rhythm.phase.tolist()) <= {0.0, 0.5}
+    at = contract.observation.slices()["gait"]
+    for action in itertools.islice(small(environment), 12):
+        np.testing.assert_allclose(frames[:, -1, at], gait.signal(rhythm), atol=1e-6)
+        offsets = gait.offsets(robot, rhythm)
+        seen = environment.step(action).observation
+        frames = seen.proprioception
+        np.testing.assert_allclose(targets[-1], contract.action.targets(robot, action, offsets), atol=1e-9)
+        rhythm = gait.advance(rhythm, seen.command, robot.control_period)
+    assert offsets.any(axis=-1).all()
 
 
 # -- ends
@@ -150,7 +192,7 @@ def test_the_one_that_fell_starts_anew(make_locomotion, contract):
     state = environment.world.state()
     assert state.time.tolist() == pytest.approx([0.08, 0.0, 0.08])
     assert np.abs(state.joint_position[1] - contract.robot.default_position).max() <= 0.1
-    frame = contract.observation.encode(contract.robot, state, still(environment))
+    frame = contract.observation.encode(contract.robot, state, still(environment), silence(environment))
     for slot in range(contract.observation.history):  # nothing of the old life, nor of its last action
         np.testing.assert_array_equal(seen[1, slot], frame[1])
     assert not np.array_equal(seen[0, 0], seen[0, 1])
@@ -260,7 +302,7 @@ def test_a_push_is_felt_in_any_direction(make_locomotion):
             environment.step(still(environment))
     difference = pushed.world.batch.bind("qvel") - spared.world.batch.bind("qvel")
     np.testing.assert_allclose(np.linalg.norm(difference[:, :2], axis=-1), 0.5)
-    np.testing.assert_array_equal(difference[:, 2:], 0.0)
+    np.testing.assert_allclose(difference[:, 2:], 0.0, atol=1e-12)
     angles = np.arctan2(difference[:, 1], difference[:, 0])
     assert np.histogram(angles, 4, (-np.pi, np.pi))[0].min() > 4
 
@@ -280,7 +322,7 @@ def test_times_and_strengths_are_drawn_anew(make_locomotion, monkeypatch):
 
 def test_the_exam_is_what_was_promised():
     """A push of 0.5 m/s every 4 s over 20 s, and no mercy about ages."""
-    assert (EXAM.episode, EXAM.push_interval, EXAM.push_speed) == (20.0, (4.0, 4.0), (0.5, 0.5))
+    assert (EXAM.episode, EXAM.randomization) == (20.0, fixed(push_interval=4.0, push_speed=0.5))
     assert not EXAM.staggered
     assert EXAM.fall_tilt <= 1.0  # further than that the brain itself gives up, and damps
 
@@ -312,7 +354,8 @@ def test_who_falls_is_not_pushed_as_well(make_locomotion, monkeypatch):
 
 
 def test_a_state_dict_has_the_same_future_bit_for_bit(make_locomotion):
-    settings = {"count": 6, "episode": 0.5, "push_interval": (0.1, 0.2), "staggered": True, "commanded": True}
+    settings = {"count": 6, "episode": 0.5, "push_interval": (0.1, 0.2), "staggered": True}
+    settings |= {"command": ASKED, "command_interval": 0.2}
     original, copy = make_locomotion(seed=1, **settings), make_locomotion(seed=2, **settings)
     original.reset()
     actions = small(original)

@@ -23,7 +23,11 @@ def at_rest(count: int = 2) -> Motion:
         height=np.full(count, 0.7),
         target_height=0.7,
         capture_error=np.zeros(count),
+        stepping=np.zeros(count, bool),
+        foot_height=np.zeros((count, 2)),
+        foot_target=np.zeros((count, 2)),
         joint_position=joints + ROBOT.default_position,
+        joint_target=joints + ROBOT.default_position,
         joint_velocity=joints.copy(),
         torque=joints.copy(),
         action=joints.copy(),
@@ -36,19 +40,20 @@ def at_rest(count: int = 2) -> Motion:
 
 def second(motion: Motion, name: str, *numbers: float) -> Motion:
     """The same, but for the first entries of one field of the second robot."""
-    value = getattr(motion, name).astype(float).copy()
+    given = getattr(motion, name)
+    value = given.astype(float)
     if value.ndim == 1:
         value[1] = numbers[0]
     else:
         value[1, : len(numbers)] = numbers
-    return replace(motion, **{name: value})
+    return replace(motion, **{name: value.astype(given.dtype)})
 
 
 def test_every_weight_has_a_term_and_every_term_a_weight():
     assert {field.name for field in fields(RewardWeights)} == set(TERMS)
 
 
-@pytest.mark.parametrize("name", ["upright", "velocity", "yaw_rate", "height", "capture", "alive"])
+@pytest.mark.parametrize("name", ["upright", "velocity", "yaw_rate", "height", "capture", "clearance", "alive"])
 def test_standing_still_earns_all_there_is(name):
     np.testing.assert_array_equal(TERMS[name](at_rest()), [1.0, 1.0])
 
@@ -63,13 +68,17 @@ def test_standing_still_costs_nothing(name):
     [
         ("upright", "gravity", (0.3, 0.0), np.exp(-1.0)),  # one width (0.3) of tilt
         ("upright", "gravity", (0.18, 0.24), np.exp(-1.0)),  # sqrt(0.18^2 + 0.24^2) = 0.3
-        ("velocity", "velocity", (0.3, 0.4), np.exp(-1.0)),  # 0.5 m/s too fast, one width
+        ("velocity", "velocity", (0.18, 0.24), 0.5),  # 0.3 m/s too fast, one width
         ("velocity", "velocity", (0.0, 0.0, 9.0), 1.0),  # up and down is none of its business
-        ("velocity", "command", (1.0, 0.0), np.exp(-4.0)),  # 1 m/s too slow, two widths
-        ("yaw_rate", "angular_velocity", (0.0, 0.0, 0.5), np.exp(-1.0)),
-        ("yaw_rate", "command", (0.0, 0.0, -0.5), np.exp(-1.0)),
+        ("velocity", "command", (0.6, 0.0), 0.2),  # 0.6 m/s too slow, two widths: 1 / (1 + 4)
+        ("yaw_rate", "angular_velocity", (0.0, 0.0, 0.4), 0.5),
+        ("yaw_rate", "command", (0.0, 0.0, -0.8), 0.2),
         ("height", "height", (0.62,), np.exp(-1.0)),  # 8 cm too low, one width
         ("capture", "capture_error", (0.1,), np.exp(-1.0)),
+        ("capture", "stepping", (1.0,), 0.0),  # who steps is to leave the ground he stands on
+        ("clearance", "foot_height", (0.03,), (np.exp(-1.0) + 1.0) / 2),  # one foot by 3 cm too high, one width
+        ("clearance", "foot_target", (0.03, 0.06), (np.exp(-1.0) + np.exp(-4.0)) / 2),
+        ("pose", "joint_target", tuple(ROBOT.default_position[:2] - [0.3, -0.4]), 0.25),
         ("pose", "joint_position", tuple(ROBOT.default_position[:2] - [0.3, -0.4]), 0.25),  # 0.09 + 0.16
         ("torque", "torque", tuple(ROBOT.effort_limit[:2] * [0.5, -1.0]), 1.25),  # 1/4 + 1
         ("joint_speed", "joint_velocity", tuple(ROBOT.velocity_limit[:2] * [0.5, 1.0]), 1.25),
@@ -110,8 +119,8 @@ def test_what_has_no_weight_is_not_computed():
 
 def reflected(motion: Motion) -> Motion:
     """What a mirror at the x-z plane shows."""
-    robot, joint_fields = motion.robot, ("joint_position", "joint_velocity", "torque", "action", "previous_action")
-    index = np.array(robot.mirror_index)
+    robot, index = motion.robot, np.array(motion.robot.mirror_index)
+    joint_fields = ("joint_position", "joint_target", "joint_velocity", "torque", "action", "previous_action")
     return replace(
         motion,
         gravity=motion.gravity * [1, -1, 1],
@@ -120,6 +129,8 @@ def reflected(motion: Motion) -> Motion:
         command=motion.command * [1, -1, -1],
         contact=motion.contact[:, ::-1],
         foot_speed=motion.foot_speed[:, ::-1],
+        foot_height=motion.foot_height[:, ::-1],
+        foot_target=motion.foot_target[:, ::-1],
         **{name: getattr(motion, name)[:, index] * robot.mirror_sign for name in joint_fields},
     )
 
@@ -127,7 +138,7 @@ def reflected(motion: Motion) -> Motion:
 def test_the_mirror_image_earns_the_same():
     """Half of every batch is learnt from its mirror image: no term may tell left from right."""
     random, robot, count = np.random.default_rng(0), load_robot("jack"), 8
-    joints = random.normal(size=(5, count, robot.count))
+    joints = random.normal(size=(6, count, robot.count))
     body = random.normal(size=(4, count, 3))
     motion = Motion(
         robot=robot,
@@ -138,7 +149,11 @@ def test_the_mirror_image_earns_the_same():
         height=random.random(count),
         target_height=0.7,
         capture_error=random.random(count),
+        stepping=random.random(count) < 0.5,
+        foot_height=0.1 * random.random((count, 2)),
+        foot_target=0.1 * random.random((count, 2)),
         joint_position=joints[0],
+        joint_target=joints[5],
         joint_velocity=joints[1],
         torque=joints[2],
         action=joints[3],
