@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Literal, get_args
 
 import mujoco
+import numpy as np
 
 from jack_contract.errors import JackError, UnknownNameError
 
@@ -19,6 +20,10 @@ VISUAL_GROUP, SOLE_GROUP, BODY_GROUP = 2, 3, 4
 GANTRY = "gantry"
 #: Name of the root body.
 ROOT = "pelvis"
+#: Name of the ground.
+FLOOR = "floor"
+#: How far the soles reach from under the pelvis [m].
+_REACH = 0.2
 _PREFIX = "scene_"
 
 
@@ -44,6 +49,8 @@ class SceneOptions:
     visuals: bool = True
     #: whether to add the gantry, a body that can hold the pelvis
     gantry: bool = False
+    #: how far the ground rises forwards [degree]
+    slope: float = 0.0
     #: physics step [s]
     timestep: float = 0.005
     #: most iterations of the constraint solver in a step [1]
@@ -56,6 +63,8 @@ class SceneOptions:
             raise UnknownNameError("scene", self.scene, scene_names())
         if self.collision not in get_args(Collision):
             raise UnknownNameError("collision set", self.collision, get_args(Collision))
+        if not -30.0 <= self.slope <= 30.0:
+            raise JackError(f"slope is {self.slope} degrees; allowed: -30 to 30.")
         if not 1e-4 <= self.timestep <= 0.02:
             raise JackError(f"timestep is {self.timestep} s; allowed: 0.0001 to 0.02.")
         if self.iterations < 1 or self.ls_iterations < 1:
@@ -83,6 +92,8 @@ def load_spec(options: SceneOptions) -> mujoco.MjSpec:
         _strip_assets(spec)
     if options.gantry:
         _add_gantry(spec)
+    if options.slope:
+        _tilt_ground(spec, np.radians(options.slope))
     return spec
 
 
@@ -99,6 +110,15 @@ def load_model(options: SceneOptions = LIVE) -> mujoco.MjModel:
         UnknownNameError: for a scene that is not there (raised by SceneOptions); it lists those that are.
     """
     return load_spec(options).compile()
+
+
+def _tilt_ground(spec: mujoco.MjSpec, angle: float) -> None:
+    """Turn the floor about y, so that it rises along x, and start on top of it instead of with the toes inside."""
+    spec.geom(FLOOR).quat = [np.cos(angle / 2), 0.0, -np.sin(angle / 2), 0.0]
+    for key in spec.keys:
+        qpos = np.array(key.qpos)
+        qpos[2] += _REACH * abs(np.sin(angle))
+        key.qpos = qpos
 
 
 def _strip_geoms(spec: mujoco.MjSpec, group: int) -> None:
@@ -127,6 +147,5 @@ def _add_gantry(spec: mujoco.MjSpec) -> None:
         active=False,
         solref=[0.04, 1.0],
     )
-    # Anchor (3), relative pose (position 3, quaternion 4), torque scale.
     # Anchor (3), relative pose (position 3, quaternion w x y z 4), torque scale (1).
     weld.data[:11] = [0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 1]

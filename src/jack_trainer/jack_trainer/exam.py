@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +18,7 @@ from jack_launch.graphs import newest_policy
 from jack_trainer.checkpoint import POLICY, checkpoints
 from jack_trainer.evaluate import Evaluation, evaluate
 from jack_trainer.phases import phase
+from jack_trainer.scorecard import Score, scorecard
 from jack_trainer.tasks.environment import Observation
 
 
@@ -32,6 +33,8 @@ class ExamResult:
     evaluation: Evaluation
     #: share of episodes that he had to survive
     required: float
+    #: in other worlds and by kind of command; empty if nobody asked
+    scores: list[Score] = field(default_factory=list)
 
     @property
     def passed(self) -> bool:
@@ -47,13 +50,14 @@ class ExamResult:
         )
 
 
-def examine(path: Path, episodes: int = 100, seed: int = 1) -> ExamResult:
+def examine(path: Path, episodes: int = 100, seed: int = 1, worlds: bool = False) -> ExamResult:
     """Let a policy file live through whole episodes of its phase's exam, without exploration noise.
 
     Args:
         path: of a policy file.
         episodes: how many, one in each of so many worlds.
         seed: of everything random.
+        worlds: whether he is scored in other worlds, too.
 
     Raises:
         PolicyError: a file that must not drive this robot.
@@ -63,7 +67,8 @@ def examine(path: Path, episodes: int = 100, seed: int = 1) -> ExamResult:
     policy = Policy.load(path, contract)
     taught = phase(policy.phase)
     evaluation = evaluate(PolicyActor(path), contract, taught.exam, episodes, seed)
-    return ExamResult(path, policy.step, evaluation, taught.survival)
+    scores = scorecard(PolicyActor(path), contract, taught.exam, episodes, seed) if worlds else []
+    return ExamResult(path, policy.step, evaluation, taught.survival, scores)
 
 
 def find_policy(place: Path | None, runs: Path) -> Path:

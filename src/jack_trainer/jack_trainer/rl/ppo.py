@@ -148,7 +148,7 @@ class PPO:
 
     def update(self, samples: Samples) -> UpdateStats:
         """Learn from a rollout's samples."""
-        config, brain, old_log_std = self.config, self.brain, self.brain.log_std.detach().clone()
+        brain, old_log_std = self.brain, self.brain.log_std.detach().clone()
         explained = 1.0 - float((samples.returns - samples.value).var() / (samples.returns.var() + 1e-8))
         brain.value_normaliser.update(samples.returns[:, None])
         samples.returns = brain.value_normaliser(samples.returns[:, None]).squeeze(-1)
@@ -167,7 +167,7 @@ class PPO:
             gradients = torch.autograd.grad(share * loss, self._weights, allow_unused=True)
             return share * measured, list(gradients)
 
-        # Tensors are so small here that torch's own threads wait for each other most of the time: slices are cheaper.
+        # Tensors are so small that torch's own threads would wait for each other most of the time.
         measured, gradients = zip(*self._pool.map(learn, ids.chunk(self._threads)), strict=True)
         for weight, slices in zip(self._weights, zip(*gradients, strict=True), strict=True):
             weight.grad = None if slices[0] is None else torch.stack(slices).sum(0)

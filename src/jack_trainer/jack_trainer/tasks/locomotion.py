@@ -15,7 +15,7 @@ from jack_contract.observation import History, encode_command
 from jack_contract.rotation import projected_gravity
 from jack_contract.state import Command, RobotState
 from jack_sim.batch import BatchWorld, Truth
-from jack_sim.randomization import Randomization, fixed
+from jack_sim.randomization import OFF, ON, Randomization
 from jack_sim.randomizer import Randomizer
 from jack_trainer.tasks.environment import Observation, Transition
 from jack_trainer.tasks.rewards import Motion, RewardWeights, total_reward
@@ -60,19 +60,24 @@ class LocomotionConfig:
 
 
 #: What he is examined on: a push of 0.5 m/s every 4 s, from a quiet start.
+_EXAM_PUSHES = {"push_interval": (4.0, 4.0), "push_speed": (0.5, 0.5)}
 EXAM = LocomotionConfig(
-    randomization=fixed(push_interval=4.0, push_speed=0.5), start_velocity=0.2, fall_tilt=1.0, staggered=False
+    randomization=replace(OFF, **_EXAM_PUSHES), start_velocity=0.2, fall_tilt=1.0, staggered=False
 )
 
 _VELOCITIES = ((-0.3, 1.0), (-0.3, 0.3), (-0.8, 0.8))
 WALK = LocomotionConfig(command=_VELOCITIES, curriculum=0.3)
-WALK_EXAM = replace(
-    EXAM, command=_VELOCITIES, randomization=replace(Randomization(), push_interval=(4.0, 4.0), push_speed=(0.5, 0.5))
-)
+WALK_EXAM = replace(EXAM, command=_VELOCITIES, randomization=replace(ON, **_EXAM_PUSHES))
 
 
 class Locomotion:
-    """N robots on flat ground. An `Environment`."""
+    """N robots on flat ground. An `Environment`.
+
+    Attributes:
+        motion: what the last control period was rewarded for.
+    """
+
+    motion: Motion
 
     def __init__(self, world: BatchWorld, contract: Contract, config: LocomotionConfig, seed: int = 0) -> None:
         self.world, self.contract, self.config = world, contract, config
@@ -111,7 +116,7 @@ class Locomotion:
         self.world.step(targets, self._randomizer.delay)
         self._age += 1
         state, truth = self.world.state(), self.world.truth()
-        motion = self._motion(state, truth, action, offsets)
+        self.motion = motion = self._motion(state, truth, action, offsets)
         reward, terms = total_reward(self.config.weights, motion, self._period)
         # Physics broke down, or the action was no number: no credit, and the robot starts anew.
         broken = self.world.diverged() | ~np.isfinite(reward)
@@ -153,6 +158,16 @@ class Locomotion:
     def limit(self) -> int:
         """Length of an episode [control periods]."""
         return self._limit
+
+    @property
+    def command(self) -> Array:
+        """What is asked of each robot: vx, vy [m/s], yaw rate [rad/s], (N, 3)."""
+        return self._command.velocity
+
+    @property
+    def since_command(self) -> NDArray[np.int64]:
+        """For how long each has been asked for it [control periods], (N,)."""
+        return round(self.config.command_interval / self._period) - self._next_command
 
     @property
     def random(self) -> np.random.Generator:

@@ -1,0 +1,222 @@
+"""How well a policy does what it is told, as a table: one row for each world, and for each kind of command."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from rich.table import Table
+
+from jack_contract.arrays import Array, Float64
+from jack_contract.contract import Contract
+from jack_sim.batch import BatchWorld
+from jack_sim.randomization import ON, Randomization, fixed
+from jack_sim.scene import TRAINING, SceneOptions, load_model
+from jack_trainer.checkpoint import replace_file
+from jack_trainer.evaluate import Actor
+from jack_trainer.tasks.locomotion import GRAVITY, Locomotion, LocomotionConfig
+
+#: A table's file in the folder of a run.
+FILE = "evaluation.json"
+#: The pushes of every world.
+_PUSHES = {"push_speed": 0.5, "push_interval": 4.0}
+#: Never seen in training: everything touches, and physics steps of 2 ms.
+_HARD = SceneOptions(collision="full", visuals=False, timestep=0.002)
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """A world to be scored in."""
+
+    name: str
+    randomization: Randomization
+    scene: SceneOptions = TRAINING
+
+
+#: What robots are scored in: the model as it is, what training varies, and what training never saw.
+SURROUNDINGS = (
+    Surroundings("nominal", fixed(**_PUSHES)),
+    Surroundings("randomised", replace(ON, push_speed=(0.5, 0.5), push_interval=(4.0, 4.0))),
+    Surroundings("hard, friction 0.4", fixed(friction=0.4, **_PUSHES), _HARD),
+    Surroundings("hard, friction 1.2", fixed(friction=1.2, **_PUSHES), _HARD),
+    Surroundings("hard, +3 kg", fixed(payload=3.0, **_PUSHES), _HARD),
+    Surroundings("hard, 10 degree ramp", fixed(**_PUSHES), replace(_HARD, slope=10.0)),
+)
+
+#: Kinds of commands: of vx, vy [m/s] and yaw rate [rad/s], each (N,), whether they belong.
+BUCKETS: dict[str, Callable[[Array, Array, Array], NDArray[np.bool_]]] = {
+    "stand": lambda x, y, turn: (x == 0) & (y == 0) & (turn == 0),
+    "back": lambda x, y, turn: x < 0,
+    "slow": lambda x, y, turn: (x > 0) & (x <= 0.5),
+    "fast": lambda x, y, turn: x > 0.5,
+    "sideways": lambda x, y, turn: np.abs(y) > 0.15,
+    "turning": lambda x, y, turn: np.abs(turn) > 0.4,
+}
+
+
+@dataclass(frozen=True)
+class Score:
+    """One row. What does not apply is NaN."""
+
+    #: the world, or the kind of command in the nominal one
+    name: str
+    #: share of the episodes that ended on his feet; of a kind of command, NaN
+    survival: float
+    #: root mean square of the velocity's error, averaged over half a gait cycle, [m/s]
+    velocity: float
+    #: the same at each moment, with the sway of every step in it [m/s]
+    velocity_now: float
+    #: root mean square of the yaw rate's error, averaged over half a gait cycle [rad/s]
+    yaw_rate: float
+    #: the same at each moment [rad/s]
+    yaw_rate_now: float
+    #: cost of transport: power of the motors over weight times speed [1]; NaN where he stands
+    transport: float
+    #: mean speed of the soles that touch the ground [m/s]
+    slip: float
+    #: root mean square of an action's change from one control period to the next [1]
+    roughness: float
+
+
+@dataclass
+class _Moment:
+    """Sums of squares and such of N robots in one control period, by name, and who counts."""
+
+    numbers: dict[str, Float64]
+    command: Array
+    standing: NDArray[np.bool_]
+
+
+def scorecard(
+    actor: Actor, contract: Contract, task: LocomotionConfig, episodes: int = 100, seed: int = 1
+) -> list[Score]:
+    """Score a policy in every world, and by kind of command in the nominal one.
+
+    Args:
+        actor: decides.
+        contract: of the policy.
+        task: whose commands and episodes are used; pushes and bodies come from the world.
+        episodes: in each world, one in each of so many simulations.
+        seed: of everything random.
+    """
+    rows: list[Score] = []
+    for place in SURROUNDINGS:
+        moments = list(
+            live(actor, contract, replace(task, randomization=place.randomization), place, episodes, seed)
+        )
+        survival = float(moments[-1].standing.mean())
+        rows.append(_score(place.name, survival, moments, lambda x, y, turn: np.isfinite(x)))
+        if place is SURROUNDINGS[0] and task.command != LocomotionConfig().command:
+            rows += [_score(f"nominal: {name}", np.nan, moments, belongs) for name, belongs in BUCKETS.items()]
+    return rows
+
+
+def live(
+    actor: Actor, contract: Contract, task: LocomotionConfig, place: Surroundings, episodes: int, seed: int
+) -> Iterator[_Moment]:
+    """Live through whole episodes and tell of each control period."""
+    world = BatchWorld(load_model(place.scene), contract.robot, episodes)
+    environment = Locomotion(world, contract, task, seed)
+    observation, standing = environment.reset(), np.ones(episodes, bool)
+    weight = GRAVITY * float(world.batch.model.body_mass.sum())
+    for _ in range(environment.limit):
+        command, asked_before = environment.command.copy(), environment.since_command
+        step = environment.step(actor(observation))
+        observation, motion = step.observation, environment.motion
+        standing = standing & ~step.terminated
+        off = np.concatenate((world.truth().velocity[:, :2], motion.angular_velocity[:, 2:]), axis=-1) - command
+        speed = np.hypot(command[:, 0], command[:, 1])
+        power = np.abs(motion.torque * motion.joint_velocity).sum(-1)
+        settled = asked_before * contract.robot.control_period > contract.gait.period
+        yield _Moment(
+            {
+                "velocity": _only(settled, (motion.drift[:, :2] ** 2).sum(-1)),
+                "velocity_now": _only(settled, (off[:, :2] ** 2).sum(-1)),
+                "yaw_rate": _only(settled, motion.drift[:, 2] ** 2),
+                "yaw_rate_now": _only(settled, off[:, 2] ** 2),
+                "transport": _only(speed > 0.1, power / (weight * np.maximum(speed, 0.1))),
+                "slip": _only(motion.contact.any(-1), (motion.contact * motion.foot_speed).max(-1)),
+                "roughness": ((motion.action - motion.previous_action) ** 2).mean(-1),
+            },
+            command,
+            standing,
+        )
+        if not standing.any():
+            return
+
+
+def _only(where: NDArray[np.bool_], values: Array) -> Array:
+    return np.where(where, values, np.nan)
+
+
+#: Figures that are roots of a mean of squares.
+_ROOTS = frozenset({"velocity", "velocity_now", "yaw_rate", "yaw_rate_now", "roughness"})
+
+
+def _score(
+    name: str,
+    survival: float,
+    moments: list[_Moment],
+    belongs: Callable[[Array, Array, Array], NDArray[np.bool_]],
+) -> Score:
+    counts = np.stack([m.standing & belongs(*m.command.T) for m in moments])
+    means = {}
+    for key in moments[0].numbers:
+        values = np.stack([m.numbers[key] for m in moments])[counts]
+        values = values[np.isfinite(values)]
+        mean = float(values.mean()) if len(values) else np.nan
+        means[key] = float(np.sqrt(mean)) if key in _ROOTS else mean
+    return Score(name, survival, **means)
+
+
+_HEADS = {
+    "name": "world",
+    "survival": "survived",
+    "velocity": "velocity\n[m/s]",
+    "velocity_now": "… at each\nmoment",
+    "yaw_rate": "yaw rate\n[rad/s]",
+    "yaw_rate_now": "… at each\nmoment",
+    "transport": "cost of\ntransport",
+    "slip": "slip\n[m/s]",
+    "roughness": "roughness",
+}
+NOTES = (
+    "Velocity and yaw rate: root mean square error, averaged over half a gait cycle, from one cycle after a new "
+    "command on; 'at each moment' has the sway of every step in it.",
+    "Every world pushes by 0.5 m/s each 4 s. 'hard': physics steps of 2 ms and the full collision set, never seen "
+    "in training.",
+)
+
+
+def cells(score: Score) -> list[str]:
+    """A row as text."""
+    numbers = list(asdict(score).values())[1:]
+    texts = ["-" if np.isnan(number) else f"{number:.3f}" for number in numbers]
+    texts[0] = "-" if np.isnan(score.survival) else f"{score.survival:.0%}"
+    return [score.name, *texts]
+
+
+def table(scores: list[Score]) -> Table:
+    """The scores for a terminal."""
+    shown = Table(*_HEADS.values(), caption=" ".join(NOTES), caption_justify="left")
+    for score in scores:
+        shown.add_row(*cells(score))
+    return shown
+
+
+def folder_of(policy: Path) -> Path:
+    """Where the scores of a policy file belong: its run's folder, or the folder it lies in."""
+    run = policy.absolute().parent.parent.parent
+    return run if (run / "checkpoints").is_dir() else policy.absolute().parent
+
+
+def save(scores: list[Score], folder: Path) -> Path:
+    """Write the scores beside the run they are about; returns the file."""
+    columns = [head.replace("\n", " ") for head in _HEADS.values()]
+    data = {"columns": columns, "rows": [cells(score) for score in scores], "notes": list(NOTES)}
+    replace_file(folder / FILE, json.dumps(data, indent=1).encode())
+    return folder / FILE
