@@ -106,12 +106,12 @@ class Echo:
 
 @pytest.fixture
 def make_learner(two_joints: Contract) -> Callable[..., PPO]:
-    """PPO on the toy; any field of its configuration may be given."""
+    """PPO on the toy, on one thread unless the test says otherwise; any field of its configuration may be given."""
 
-    def make(seed: int = 0, environment: Echo | None = None, **changes) -> PPO:
+    def make(seed: int = 0, environment: Echo | None = None, threads: int = 1, **changes) -> PPO:
         torch.manual_seed(seed)
         brain = Brain(two_joints, std=0.5)
         config = replace(PPOConfig(rollout=8, rate=3e-3), **changes)
-        return PPO(brain, environment or Echo(seed=seed), config, Mirror.of(two_joints), seed)
+        return PPO(brain, environment or Echo(seed=seed), config, Mirror.of(two_joints), seed, threads)
 
     return make

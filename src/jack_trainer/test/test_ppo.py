@@ -1,5 +1,6 @@
 import copy
 import math
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
@@ -159,9 +160,23 @@ def marked(count: int) -> Samples:
         log_probability=torch.zeros(count),
         mean=torch.zeros(count, 2),
         value=torch.zeros(count),
-        advantage=torch.randn(count),
-        returns=torch.randn(count),
+        advantage=torch.sin(50 * marks),
+        returns=torch.cos(50 * marks),
     )
+
+
+def gradients(learner, samples: Samples) -> dict[str, torch.Tensor]:
+    """What the first minibatch of an update makes of every weight, before it is shortened or used."""
+    learner.config = replace(learner.config, gradient_norm=math.inf)
+    steps: list[dict[str, torch.Tensor]] = []
+
+    def note(*_: object) -> None:
+        weights = learner.brain.named_parameters()
+        steps.append({name: weight.grad.clone() for name, weight in weights if weight.grad is not None})
+
+    learner.optimiser.register_step_pre_hook(note)
+    learner.update(samples)
+    return steps[0]
 
 
 def test_every_sample_is_seen_once_an_epoch_in_an_order_of_its_own(make_learner):
@@ -173,15 +188,26 @@ def test_every_sample_is_seen_once_an_epoch_in_an_order_of_its_own(make_learner)
     assert not torch.equal(epochs[0], epochs[1]) and not torch.equal(epochs[1], epochs[2])
 
 
-def test_half_of_every_minibatch_is_seen_in_the_mirror(make_learner):
+def test_every_sample_is_seen_beside_its_mirror_image(make_learner):
     shown = recorded(make_learner(mirror=True, epochs=1, minibatches=4), marked(32))
-    unmirrored = []
+    assert [len(inputs.proprioception) for inputs in shown] == [16] * 4
+    seen = []
     for inputs in shown:
-        left, right = inputs.proprioception[:, 0].T
-        # mirrored: left and right change places, and both angles (rolls) their signs
-        unmirrored += [*(-right[:4]).tolist(), *left[4:].tolist()]
-        torch.testing.assert_close(left[:4], right[:4] - 10.0)  # -(m + 10) = -m - 10
-    assert sorted(unmirrored) == pytest.approx([m / 100 for m in range(1, 33)])
+        image, sample = inputs.proprioception[:, 0].chunk(2)
+        # left and right change places, and both angles (rolls) their signs
+        torch.testing.assert_close(image, -sample.flip(-1))
+        seen += sample[:, 0].tolist()
+    assert sorted(seen) == pytest.approx([m / 100 for m in range(1, 33)])
+
+
+def test_from_the_mirror_image_of_it_all_the_same_is_learnt(make_learner, two_joints):
+    images = marked(32)
+    TorchMirror(Mirror.of(two_joints))(images, 32)
+    for mirror in (True, False):
+        learners = [make_learner(mirror=mirror, minibatches=1) for _ in range(2)]
+        one, other = (gradients(learner, batch) for learner, batch in zip(learners, (marked(32), images), strict=True))
+        same = [torch.allclose(one[name], other[name], rtol=1e-4, atol=1e-6) for name in one]
+        assert all(same) if mirror else not all(same)
 
 
 def test_a_mirrored_sample_is_mirrored_throughout(contract):
@@ -204,6 +230,93 @@ def test_a_mirrored_sample_is_mirrored_throughout(contract):
         assert torch.equal(getattr(samples, name), getattr(before, name))
 
 
+# -- the gradient
+
+
+def at_once(learner, samples: Samples) -> dict[str, torch.Tensor]:
+    """The gradient of the loss as the module's first lines have it, in one piece, of samples and mirror images."""
+    config, brain = learner.config, learner.brain
+    brain.value_normaliser.update(samples.returns[:, None])
+    returns = brain.value_normaliser(samples.returns[:, None])[:, 0]
+    advantage = (samples.advantage - samples.advantage.mean()) / samples.advantage.std()
+    seen = torch.cat((-samples.proprioception.flip(-1), samples.proprioception))
+    done = torch.cat((-samples.action.flip(-1), samples.action))
+    old, advantage, returns = (torch.cat((t, t)) for t in (samples.log_probability, advantage, returns))
+    output = brain(Inputs(seen))
+    policy = torch.distributions.Normal(output.mean, brain.log_std.exp())
+    ratio = (policy.log_prob(done).sum(-1) - old).exp()
+    gain = torch.min(ratio * advantage, ratio.clamp(1 - config.clip, 1 + config.clip) * advantage).mean()
+    error = (output.value[:, 0] - returns).square().mean()
+    spread = policy.entropy().sum(-1).mean()
+    (-gain + config.value * error - config.entropy * spread).backward()
+    return {name: weight.grad for name, weight in brain.named_parameters() if weight.grad is not None}
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3])
+@pytest.mark.parametrize("count", [2, 32])  # fewer samples than threads; slices of 11, 11 and 10
+def test_slices_of_a_minibatch_add_up_to_it(make_learner, threads, count):
+    samples = marked(count)
+    samples.log_probability -= 1.5  # some ratios are clipped and some not
+    sliced = gradients(make_learner(minibatches=1, entropy=0.1, threads=threads), copy.deepcopy(samples))
+    expected = at_once(make_learner(entropy=0.1), samples)
+    assert set(sliced) == set(expected)
+    assert not {name for name in sliced if name.startswith(("command", "instruction", "image"))}  # absent here
+    for name, gradient in expected.items():
+        torch.testing.assert_close(sliced[name], gradient, rtol=1e-5, atol=1e-6, msg=name)
+
+
+def test_what_is_told_does_not_depend_on_the_threads(make_learner):
+    samples = marked(32)
+    samples.log_probability -= 1.5
+    one, *others = (make_learner(threads=n, epochs=1).update(copy.deepcopy(samples)) for n in (1, 2, 3))
+    for other in others:
+        assert asdict(other) == pytest.approx(asdict(one), rel=1e-4, abs=1e-6)
+
+
+def test_a_gradient_that_is_too_long_is_shortened_and_told_in_full(make_learner):
+    learner = make_learner(epochs=1, minibatches=1, gradient_norm=1e-3)
+    norm = torch.stack([g.norm() for g in gradients(make_learner(minibatches=1), marked(32)).values()]).norm()
+    assert learner.update(marked(32)).gradient_norm == pytest.approx(float(norm), rel=1e-4)
+    used = torch.stack([w.grad.norm() for w in learner.brain.parameters() if w.grad is not None]).norm()
+    assert float(norm) > 1e-2 and float(used) == pytest.approx(1e-3, rel=1e-2)
+
+
+# -- the average
+
+
+def test_the_average_forgets_by_its_memory(make_learner):
+    """By hand: the first brain, and then memory times what it was and the rest of what is new."""
+    learner = make_learner(memory=0.75)
+    expected: dict[str, torch.Tensor] = {}
+    for update in range(4):
+        learner.iterate()
+        for name, weight in learner.brain.named_parameters():
+            new = weight.detach().double()
+            expected[name] = 0.75 * expected[name] + 0.25 * new if update else new
+    assert int(learner.averaged) == 4
+    for name, weight in learner.average.named_parameters():
+        torch.testing.assert_close(weight.detach().double(), expected[name], rtol=0, atol=1e-6, msg=name)
+    assert not torch.equal(learner.average.log_std, learner.brain.log_std)
+
+
+def test_the_average_sees_with_the_newest_normaliser(make_learner):
+    learner = make_learner()
+    for _ in range(2):
+        learner.iterate()
+    newest = dict(learner.brain.named_buffers())
+    assert float(newest["normaliser.count"]) == 2 * 8 * 32
+    for name, buffer in learner.average.named_buffers():
+        assert torch.equal(buffer, newest[name]), name
+
+
+def test_the_average_does_not_act(make_learner):
+    learner = make_learner()
+    learner.iterate()
+    with torch.no_grad():
+        learner.average.action_head.linear.weight.fill_(math.nan)
+    assert math.isfinite(learner.iterate().gradient_norm)
+
+
 # -- the step size
 
 
@@ -219,14 +332,17 @@ def test_the_rate_stays_within_its_bounds(make_learner):
     assert make_learner(rate=1e-3, rate_bounds=(9e-4, 1.0), divergence=1e-12).iterate().rate == 9e-4
 
 
-def test_between_half_and_twice_the_aim_the_rate_stays(make_learner):
+@pytest.mark.parametrize("mirror", [True, False])
+def test_between_half_and_twice_the_aim_the_rate_stays(make_learner, mirror):
+    """With the mirror too: what a policy makes of a mirror image was never what it did, and is no divergence."""
     samples = marked(32)
-    learner = make_learner(mirror=False, rate=1e-3, epochs=1, minibatches=1, divergence=0.01)
+    learner = make_learner(mirror=mirror, rate=1e-3, epochs=1, minibatches=1, divergence=0.01)
     with torch.no_grad():
         here = learner.brain(Inputs(samples.proprioception)).mean
     # equal spreads: KL = sum of (shift / sigma)^2 / 2 = 2 * (0.05 / 0.5)^2 / 2 = 0.01, the aim
     samples.mean = here + 0.05
-    assert learner.update(samples).rate == 1e-3
+    told = learner.update(samples)
+    assert told.rate == 1e-3 and told.divergence == pytest.approx(0.01, rel=1e-4)
 
 
 # -- what is told
