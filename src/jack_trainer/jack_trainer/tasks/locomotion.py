@@ -22,6 +22,8 @@ from jack_trainer.tasks.rewards import Motion, RewardWeights, total_reward
 
 #: What belongs to the randomised bodies in a `state_dict`.
 _BODY = "body."
+#: How fast the curriculum grows while nobody falls [1/s].
+_GROWTH = 0.05
 #: [m/s^2]
 GRAVITY = 9.81
 
@@ -131,10 +133,10 @@ class Locomotion:
         # A push is nobody's doing: as when time runs out, the past is not judged by what follows.
         truncated = (over | self._push(~over)) & ~terminated
         final = observation.rows(truncated) if truncated.any() else None
+        self._grow(terminated)
         done = np.flatnonzero(over)
         ended = self._return[done].astype(np.float32), self._age[done]
         if len(done):
-            self._grow(done, terminated)
             self._start(done)
         terms["curriculum"] = float(self._level[0])
         return Transition(observation, reward.astype(np.float32), terminated, truncated, final, *ended, terms)
@@ -265,10 +267,10 @@ class Locomotion:
         self._command.velocity[ids] = asked
         self._next_command[ids] = round(self.config.command_interval / self._period)
 
-    def _grow(self, done: NDArray[np.integer], terminated: NDArray[np.bool_]) -> None:
-        """Ask for more, the more episodes are survived; for less, the more end in a fall."""
-        change = np.where(terminated[done], -0.2, 1.0).sum() / self.count
-        self._level[:] = np.clip(self._level + 0.2 * change, self.config.curriculum, 1.0)
+    def _grow(self, terminated: NDArray[np.bool_]) -> None:
+        """Ask for more while he stays on his feet, for less where he falls: in balance at a fall every 10 s."""
+        change = _GROWTH * (self._period - 10.0 * float(terminated.mean()))
+        self._level[:] = np.clip(self._level + change, self.config.curriculum, 1.0)
 
     def _push(self, may: NDArray[np.bool_]) -> NDArray[np.bool_]:
         """Push the robots whose time has come, if they may (N,) be pushed; returns who was, (N,)."""
