@@ -30,6 +30,10 @@ class Evaluation:
     mean_time: float
     #: mean return until the fall or the end
     mean_return: float
+    #: root mean square of the velocity's error over half a gait cycle, once a new command has settled [m/s]
+    velocity_error: float = 0.0
+    #: the same of the yaw rate [rad/s]
+    yaw_rate_error: float = 0.0
 
     @property
     def survival(self) -> float:
@@ -46,14 +50,25 @@ def evaluate(
     observation = environment.reset()
     on_his_feet = np.ones(episodes, bool)
     time, returns = np.zeros(episodes), np.zeros(episodes)
+    squares, counted = np.zeros(2), 0
     for _ in range(environment.limit):
         step = environment.step(actor(observation))
         time += on_his_feet
         returns += on_his_feet * step.reward
         on_his_feet &= ~step.terminated
+        settled = on_his_feet & (environment.since_command * contract.robot.control_period > contract.gait.period)
+        drift = environment.motion.drift[settled] ** 2
+        squares += drift[:, :2].sum(), drift[:, 2].sum()
+        counted += len(drift)
         observation = step.observation
         if not on_his_feet.any():
             break
+    velocity_error, yaw_rate_error = np.sqrt(squares / max(1, counted)).tolist()
     return Evaluation(
-        episodes, int(on_his_feet.sum()), float(time.mean() * contract.robot.control_period), float(returns.mean())
+        episodes=episodes,
+        survived=int(on_his_feet.sum()),
+        mean_time=float(time.mean() * contract.robot.control_period),
+        mean_return=float(returns.mean()),
+        velocity_error=velocity_error,
+        yaw_rate_error=yaw_rate_error,
     )

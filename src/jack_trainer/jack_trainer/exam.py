@@ -17,7 +17,7 @@ from jack_contract.observation import COMMAND_SIZE
 from jack_launch.graphs import newest_policy
 from jack_trainer.checkpoint import POLICY, checkpoints
 from jack_trainer.evaluate import Evaluation, evaluate
-from jack_trainer.phases import phase
+from jack_trainer.phases import Phase, phase
 from jack_trainer.scorecard import Score, scorecard
 from jack_trainer.tasks.environment import Observation
 
@@ -31,20 +31,23 @@ class ExamResult:
     #: environment steps it has learnt from
     step: int
     evaluation: Evaluation
-    #: share of episodes that he had to survive
-    required: float
+    #: what was asked of him
+    phase: Phase
     #: in other worlds and by kind of command; empty if nobody asked
     scores: list[Score] = field(default_factory=list)
 
     @property
     def passed(self) -> bool:
         """Whether the phase is passed."""
-        return self.evaluation.survival >= self.required
+        return self.phase.passes(self.evaluation)
 
     def __str__(self) -> str:
         scored = self.evaluation
         return (
-            f"{scored.survived} of {scored.episodes} episodes ended on his feet (needed: {self.required:.0%}).\n"
+            f"{scored.survived} of {scored.episodes} episodes ended on his feet "
+            f"(needed: {self.phase.survival:.0%}).\n"
+            f"He erred by {scored.velocity_error:.2f} m/s (allowed: {self.phase.velocity_error:g}) and "
+            f"{scored.yaw_rate_error:.2f} rad/s (allowed: {self.phase.yaw_rate_error:g}).\n"
             f"In the mean: {scored.mean_time:.1f} s on his feet, return {scored.mean_return:.1f}. "
             f"The policy has learnt from {self.step:,} steps."
         )
@@ -68,7 +71,7 @@ def examine(path: Path, episodes: int = 100, seed: int = 1, worlds: bool = False
     taught = phase(policy.phase)
     evaluation = evaluate(PolicyActor(path), contract, taught.exam, episodes, seed)
     scores = scorecard(PolicyActor(path), contract, taught.exam, episodes, seed) if worlds else []
-    return ExamResult(path, policy.step, evaluation, taught.survival, scores)
+    return ExamResult(path, policy.step, evaluation, taught, scores)
 
 
 def find_policy(place: Path | None, runs: Path) -> Path:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
+
 from jack_contract.errors import UnknownNameError
+from jack_trainer.evaluate import Evaluation
 from jack_trainer.rl.ppo import PPOConfig
 from jack_trainer.tasks.locomotion import EXAM, WALK, WALK_EXAM, LocomotionConfig
 
@@ -23,13 +26,34 @@ class Phase:
     steps: int
     #: it is passed when this share of evaluated episodes ends on his feet
     survival: float
+    #: and when he errs by no more than this [m/s] ...
+    velocity_error: float = np.inf
+    #: ... and this [rad/s] in the exam
+    yaw_rate_error: float = np.inf
     #: standard deviation of the exploration noise at the start, in units of action
     noise: float = 1.6
+
+    def passes(self, found: Evaluation) -> bool:
+        """Whether an exam's outcome is good enough."""
+        return (
+            found.survival >= self.survival
+            and found.velocity_error <= self.velocity_error
+            and found.yaw_rate_error <= self.yaw_rate_error
+        )
 
 
 PHASES: dict[str, Phase] = {
     "stand": Phase("stand", LocomotionConfig(), EXAM, PPOConfig(), steps=2_000_000, survival=0.97),
-    "walk": Phase("walk", WALK, WALK_EXAM, PPOConfig(), steps=6_000_000, survival=0.95),
+    "walk": Phase(
+        "walk",
+        WALK,
+        WALK_EXAM,
+        PPOConfig(),
+        steps=6_000_000,
+        survival=0.95,
+        velocity_error=0.2,
+        yaw_rate_error=0.25,
+    ),
 }
 
 

@@ -180,7 +180,7 @@ class School:
                     saved = self.seconds
                 if self.seconds - examined >= self.options.exam_interval and self._looks_passed():
                     evaluation = self._evaluate(log)
-                    if evaluation.survival >= self.phase.survival:
+                    if self.phase.passes(evaluation):
                         reason = "passed"
                         break
                     examined = time.monotonic() - begun
@@ -304,6 +304,8 @@ class School:
         evaluation = evaluate(self._decide, self.contract, self.phase.exam)
         log.add_scalar("evaluation/survival", evaluation.survival, self.step)
         log.add_scalar("evaluation/mean_time_s", evaluation.mean_time, self.step)
+        log.add_scalar("evaluation/velocity_error", evaluation.velocity_error, self.step)
+        log.add_scalar("evaluation/yaw_rate_error", evaluation.yaw_rate_error, self.step)
         return evaluation
 
     @torch.no_grad()
