@@ -12,7 +12,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from jack_brain.network.brain import Brain, Inputs
 from jack_brain.policy import Policy, PolicyLimits
 from jack_contract.errors import JackError, PolicyError
-from jack_trainer import phases, school
+from jack_trainer import school
 from jack_trainer.checkpoint import POLICY, checkpoints, newest_checkpoint, read_checkpoint
 from jack_trainer.evaluate import Evaluation, evaluate
 from jack_trainer.phases import PHASES
@@ -52,12 +52,13 @@ def whole(tmp_path_factory):
 @pytest.fixture
 def make_school(whole, tmp_path, monkeypatch):
     """A school of a few robots that saves after every update, and whose examinations find nobody standing."""
-    traced, brain = whole[0]._exporter, whole[0].brain
+    traced, brain = whole[0]._exporter, whole[0].ppo.average
 
     class Exporter:
         """Tracing takes seconds: the one traced brain lends its graph to the weights of all the others."""
 
-        def __init__(self, other: Brain) -> None:
+        def __init__(self, other: Brain, *, command: bool) -> None:
+            assert command, "Every policy is told where to go."
             self.brain = other
 
         def export(self, provenance) -> bytes:
@@ -126,23 +127,40 @@ def test_progress_is_told_after_every_update(make_school):
     assert first.remaining == pytest.approx(2 * UPDATE / first.steps_per_second) and last.remaining == 0
 
 
-def test_a_published_policy_loads_and_decides_as_the_brain(make_school, contract):
+def test_a_published_policy_loads_and_decides_as_the_average_brain(make_school, contract):
     notes = Notes()
-    student = make_school(2, notes)
+    student = make_school(2, notes, phase="walk")
     student.run()
     told = notes.policies[-1]
     assert hashlib.sha256(notes.files[-1]).hexdigest() == told.sha256
-    assert (told.phase, told.step, told.contract_digest) == ("stand", 2 * UPDATE, contract.digest)
+    assert (told.phase, told.step, told.contract_digest) == ("walk", 2 * UPDATE, contract.digest)
 
     policy = Policy.load(notes.files[-1], contract, PATIENT)
-    assert (policy.phase, policy.step, policy.sha256) == ("stand", 2 * UPDATE, told.sha256)
+    assert (policy.phase, policy.step, policy.sha256) == ("walk", 2 * UPDATE, told.sha256)
     assert policy.provenance["run"] == student.run_folder.name
-    history = torch.from_numpy(student.environment.reset().proprioception[:1])
+    history, command = student.environment.reset().proprioception[0], np.array([0.5, -0.1, 0.3], np.float32)
+    action, value = policy.infer(history, command)
+    asked = Inputs(torch.from_numpy(history)[None], torch.from_numpy(command)[None])
     with torch.no_grad():
-        output = student.brain(Inputs(history))
-    action, value = policy.infer(history[0].numpy())
+        output, newest = student.ppo.average(asked), student.brain(asked)
     np.testing.assert_allclose(action, output.mean[0], atol=1e-5)
     assert value == pytest.approx(float(student.brain.value_normaliser.restore(output.value)), abs=1e-4)
+    assert np.abs(action - newest.mean[0].numpy()).max() > 1e-3
+
+
+def test_the_average_brain_is_the_one_that_is_examined(make_school, monkeypatch):
+    decided = []
+    monkeypatch.setattr(
+        school, "evaluate", lambda decide, *_: decided.append(decide(seen)) or Evaluation(100, 0, 0.5, -1.0)
+    )
+    student = make_school(2)
+    seen = student.environment.reset()
+    student.run()
+    asked = Inputs(torch.from_numpy(seen.proprioception), torch.from_numpy(seen.command))
+    with torch.no_grad():
+        expected, newest = student.ppo.average(asked).mean.numpy(), student.brain(asked).mean.numpy()
+    np.testing.assert_array_equal(decided[-1], expected)
+    assert not np.array_equal(expected, newest)
 
 
 def test_only_the_newest_are_kept(make_school):
@@ -165,16 +183,21 @@ def test_nothing_was_spared_once(whole, contract):
 # -- going on
 
 
-def test_three_updates_and_three_are_six(make_school):
-    six = make_school(6, seed=5).run()
-    three = make_school(3, seed=5).run()
-    again = make_school(6, seed=5, resume=three.run).run()
+@pytest.mark.parametrize("phase", PHASES)
+def test_three_updates_and_three_are_six(make_school, phase):
+    """Bodies, commands, rhythm and average brain too."""
+    six = make_school(6, seed=5, phase=phase).run()
+    three = make_school(3, seed=5, phase=phase).run()
+    again = make_school(6, seed=5, phase=phase, resume=three.run).run()
     assert again.run == three.run and again.step == six.step
     (tensors, numbers), (expected, expected_numbers) = contents(again.checkpoint), contents(six.checkpoint)
     assert numbers == expected_numbers
     assert set(tensors) == set(expected)
     for name, tensor in tensors.items():
         assert torch.equal(tensor, expected[name]), name
+    assert {"average.action_head.log_std", "environment.body.friction", "environment.phase"} <= set(tensors)
+    assert int(tensors["exploration.averaged"]) == 6
+    assert not torch.equal(tensors["average.action_head.log_std"], tensors["brain.action_head.log_std"])
 
 
 def test_another_seed_is_another_training(make_school):
@@ -306,7 +329,7 @@ def test_a_loss_that_is_no_number_publishes_nothing_and_keeps_the_last_good(make
     assert [p.step for p in notes.policies] == [UPDATE, 2 * UPDATE]
     newest = newest_checkpoint(student.run_folder / "checkpoints")
     assert newest.numbers.step == 2 * UPDATE
-    assert all(t.isfinite().all() for name, t in newest.tensors.items() if name.startswith("brain."))
+    assert all(t.isfinite().all() for name, t in newest.tensors.items() if name.startswith(("brain.", "average.")))
     Policy.load(newest.path / POLICY, contract, PATIENT)
     assert make_school(3, resume=student.run_folder).run().step == 3 * UPDATE
 
@@ -314,7 +337,7 @@ def test_a_loss_that_is_no_number_publishes_nothing_and_keeps_the_last_good(make
 def test_a_brain_that_answers_nan_is_not_written(make_school):
     student = make_school()
     with torch.no_grad():
-        student.brain.action_head.linear.bias[0] = math.nan
+        student.ppo.average.action_head.linear.bias[0] = math.nan
     with pytest.raises(PolicyError, match="not finite"):
         student.save()
     assert not (student.run_folder / "checkpoints").exists()
@@ -323,9 +346,8 @@ def test_a_brain_that_answers_nan_is_not_written(make_school):
 # -- what does not fit
 
 
-def test_another_phase_is_refused(make_school, monkeypatch):
+def test_another_phase_is_refused(make_school):
     run = make_school(1).run().run
-    monkeypatch.setitem(phases.PHASES, "walk", replace(PHASES["stand"], name="walk"))
     with pytest.raises(JackError, match=r"is of phase 'stand'; add --phase stand"):
         make_school(phase="walk", resume=run)
 
