@@ -22,6 +22,11 @@ from jack_trainer import live_graph
 from jack_trainer.live_graph import FAILED, OK, Standing, run_graph
 from jack_trainer.session import TrainGoal
 
+#: Simulations side by side, where the command line does not say.
+ENVIRONMENTS = 256
+#: More steps than anybody takes.
+UNLIMITED = 10**12
+
 
 @dataclass(frozen=True)
 class Train:
@@ -35,10 +40,14 @@ class Train:
     seed: int = 0
     # go on with a run: its name or folder, or nothing for the last one
     resume: str = ""
-    # simulations that he learns in side by side
-    environments: int = 256
+    # simulations that he learns in side by side; 0: 256, with --env 16
+    environments: int = 0
     # size of the brain: nano, small or base
     brain: str = "nano"
+    # instead of Jack, train on a Gymnasium task: gymnasium:Humanoid-v5
+    env: str = ""
+    # seconds of training on a Gymnasium task at most; 0: as many as the steps take
+    seconds: float = 0.0
     # show him living in a simulation of his own; without it only the training runs, and no ROS
     live: bool = True
     # the world of the live simulation
@@ -52,11 +61,14 @@ class Train:
 
     def run(self) -> int:
         """Do it; returns the exit code."""
+        if self.env:
+            return self._gymnasium()
         resume = resumed(self.resume, self.runs) if self.resume else None
         return self._live(resume) if self.live else self._alone(resume)
 
     def _live(self, resume: Path | None) -> int:
-        given = {"runs": str(self.runs), "environments": str(self.environments), "brain": self.brain}
+        environments = self.environments or ENVIRONMENTS
+        given = {"runs": str(self.runs), "environments": str(environments), "brain": self.brain}
         specs = TRAIN.nodes(given | {"autostart": "false", "scene": self.scene})
         goal = TrainGoal(self.phase, self.steps, self.seed, str(resume or ""))
         standing = Standing(self.stand_for, self.keep)
@@ -74,7 +86,25 @@ class Train:
                 resume=resume,
                 runs=self.runs,
                 brain=self.brain,
-                environments=self.environments,
+                environments=self.environments or ENVIRONMENTS,
+            )
+        )
+
+    def _gymnasium(self) -> int:
+        if self.resume:
+            raise JackError("A Gymnasium task cannot be put back to where it was: train anew, without --resume.")
+        os.environ.update(learning_environment())
+        from jack_trainer.gymnasium_training import GymnasiumOptions, train_gymnasium
+
+        return train_gymnasium(
+            GymnasiumOptions(
+                env=self.env,
+                steps=self.steps or (UNLIMITED if self.seconds else GymnasiumOptions.steps),
+                seconds=self.seconds,
+                seed=self.seed,
+                environments=self.environments or GymnasiumOptions.environments,
+                brain=self.brain,
+                runs=self.runs,
             )
         )
 

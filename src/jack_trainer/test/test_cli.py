@@ -5,6 +5,7 @@ import sys
 import pytest
 
 from jack_contract.errors import JackError
+from jack_trainer import gymnasium_training
 from jack_trainer.cli import Deploy, Evaluate, Train, arguments, parse, resumed
 
 
@@ -34,6 +35,22 @@ def test_options_arrive():
     deploy = parse(["deploy", "--sim", "--policy", "a.onnx"])
     assert isinstance(deploy, Deploy) and deploy.sim and deploy.policy == "a.onnx"
     assert parse(["evaluate", "--episodes", "7"]) == Evaluate(episodes=7, runs=Evaluate().runs)
+
+
+def test_an_env_is_trained_instead_of_jack(tmp_path, monkeypatch):
+    asked = []
+    monkeypatch.setattr(gymnasium_training, "train_gymnasium", lambda options: asked.append(options) or 0)
+    words = ["train", "--env", "gymnasium:Humanoid-v5", "--runs", str(tmp_path)]
+    assert parse([*words, "--steps", "10", "--environments", "4", "--seed", "3"]).run() == 0
+    assert parse([*words, "--seconds", "60"]).run() == 0
+    assert parse(words).run() == 0
+    assert [(o.env, o.steps, o.seconds, o.seed, o.environments) for o in asked] == [
+        ("gymnasium:Humanoid-v5", 10, 0.0, 3, 4),
+        ("gymnasium:Humanoid-v5", 10**12, 60.0, 0, 16),
+        ("gymnasium:Humanoid-v5", 1_000_000, 0.0, 0, 16),
+    ]
+    with pytest.raises(JackError, match="without --resume"):
+        parse([*words, "--resume"]).run()
 
 
 def test_resume_without_a_name_means_the_newest_run():

@@ -82,7 +82,7 @@ class Reinforce:
 
     @torch.no_grad()
     def collect(self) -> Episodes:
-        """One episode of each environment, begun anew. One that has ended waits for the others, and is not counted."""
+        """One episode of each environment, begun anew; what happens beyond its end is neither kept nor counted."""
         seen, alive = self.environment.reset(), np.ones(self.environment.count, bool)
         rows: list[tuple[Observation, Tensor, Tensor, Tensor]] = []
         earned, lasted = np.zeros(alive.shape), np.zeros(alive.shape, np.int64)
@@ -124,7 +124,7 @@ class Reinforce:
 
 
 def returns_to_go(reward: Tensor, gamma: float) -> Tensor:
-    """What was earned from each step on, G_t = r_t + gamma G_{t+1}, (T, N) -> (T, N); rewards after an end are 0."""
+    """What was earned from each step on, G_t = r_t + gamma G_{t+1}, (T, N) -> (T, N); 0 after an end."""
     returns, following = torch.zeros_like(reward), torch.zeros_like(reward[0])
     for t in reversed(range(len(reward))):
         following = reward[t] + gamma * following

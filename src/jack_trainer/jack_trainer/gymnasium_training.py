@@ -1,0 +1,271 @@
+"""Training on a Gymnasium task: the same brain, the same learner, a task that others are measured on too.
+
+No robot can run what comes of it, so there is no policy file and no graph: weights (safetensors), a JSON with the
+options, the contract and the learning curve, and a TensorBoard log.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Protocol
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load, save
+from torch.utils.tensorboard import SummaryWriter
+
+from jack_brain.network.brain import Brain, Inputs
+from jack_brain.network.presets import preset
+from jack_contract.arrays import Float32
+from jack_contract.errors import JackError
+from jack_trainer import checkpoint as storage
+from jack_trainer.display import Display, Scene
+from jack_trainer.live_graph import INTERRUPTED, OK
+from jack_trainer.rl.ppo import PPO, EpisodeLog, PPOConfig, UpdateStats
+from jack_trainer.rl.reinforce import Reinforce, ReinforceConfig, ReinforceStats
+from jack_trainer.session import Interrupts
+from jack_trainer.tasks.environment import Observation
+from jack_trainer.tasks.gymnasium_task import PREFIX, GymnasiumTask, make_task, no_mirror
+
+WEIGHTS, RUN = "weights.safetensors", "run.json"
+
+#: For a task that nobody has looked at yet. Episodes are long and simulation is dear beside Jack's, so that what is
+#: experienced is looked at more often.
+GYMNASIUM_PPO = PPOConfig(
+    rollout=128, epochs=5, minibatches=8, gamma=0.99, lam=0.95, value=0.5, rate=5e-4, rate_bounds=(5e-5, 2e-3),
+    divergence=0.015, mirror=False,
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class GymnasiumOptions:
+    """How a training on a Gymnasium task is to be run."""
+
+    #: name of the task, `gymnasium:` before it or not
+    env: str
+    #: environment steps at most
+    steps: int = 1_000_000
+    #: seconds of training at most; 0: as many as the steps take
+    seconds: float = 0.0
+    #: of everything random
+    seed: int = 0
+    #: copies of the task side by side
+    environments: int = 16
+    #: size of the brain: nano, small, base
+    brain: str = "nano"
+    #: standard deviation of the first actions, where 1 is the action's bound
+    noise: float = 0.5
+    #: a process for each copy (async), or all in one (sync)
+    vectorization: str = "async"
+    #: folder in which runs get their own folder
+    runs: Path = Path("runs")
+    #: how to learn; the type says with which learner
+    learner: PPOConfig | ReinforceConfig = GYMNASIUM_PPO
+    #: time between two writings of the weights [s]
+    save_interval: float = 30.0
+
+    def __post_init__(self) -> None:
+        if not (0 < self.steps <= 10**12 and 0 <= self.seed < 2**63 and 0 <= self.seconds < math.inf):
+            raise JackError(f"steps must be positive, seed and seconds at least 0, given: {self}.")
+        if isinstance(self.learner, PPOConfig) and self.learner.mirror:
+            raise JackError("A Gymnasium task has no left and right: set mirror to False.")
+
+
+@dataclass(frozen=True)
+class Point:
+    """How far a training was after an update."""
+
+    #: environment steps
+    step: int
+    #: since the first step [s]
+    seconds: float
+    #: mean return and length [steps] of the last episodes, NaN before the first ends
+    mean_return: float
+    mean_length: float
+
+
+@dataclass(frozen=True)
+class GymnasiumResult:
+    """What came of a training."""
+
+    #: its folder
+    run: Path
+    #: one point an update
+    curve: list[Point]
+    #: why it ended: steps, seconds, stopped
+    reason: str
+
+    @property
+    def end(self) -> Point:
+        """The last point."""
+        return self.curve[-1]
+
+    def steps_to(self, mean_return: float) -> int | None:
+        """Environment steps until the mean return was first that high; None if it never was."""
+        return next((point.step for point in self.curve if point.mean_return >= mean_return), None)
+
+
+class Learner(Protocol):
+    """What is trained with: `PPO` or `Reinforce`."""
+
+    episodes: EpisodeLog
+
+    def iterate(self) -> UpdateStats | ReinforceStats:
+        """Experience, and one update from it."""
+        ...
+
+
+class GymnasiumTraining:
+    """One training. Use it as a context: it has processes to end."""
+
+    def __init__(self, options: GymnasiumOptions, task: GymnasiumTask | None = None) -> None:
+        """Make everything ready.
+
+        Args:
+            options: how.
+            task: to train on, instead of making `options.env`; closed in the end.
+
+        Raises:
+            JackError: an unknown task or size, or a task that is not for Jack's learners.
+        """
+        self.options = options
+        torch.manual_seed(options.seed)
+        # Processes are forked before the learner has threads.
+        self.task = task or make_task(options.env, options.environments, options.seed, options.vectorization)
+        self.brain = Brain(self.task.contract, preset(options.brain), std=options.noise)
+        self.learner: Learner = self._learner()
+        #: of PPO; REINFORCE says how many they were
+        self._steps_per_update = self.task.count * getattr(options.learner, "rollout", 0)
+        self.curve: list[Point] = []
+        self.step = 0
+        self.run_folder = _new_run(options.runs, self.task.contract.robot.name)
+
+    def __enter__(self) -> GymnasiumTraining:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.task.close()
+
+    def run(
+        self, should_stop: Callable[[], bool] = lambda: False, watch: Callable[[Point], None] = lambda point: None
+    ) -> GymnasiumResult:
+        """Train until steps or seconds are used up or somebody says stop; saves now and then, and in the end."""
+        options, begun = self.options, time.monotonic()
+        saved, reason = begun, ""
+        with SummaryWriter(self.run_folder / "tensorboard") as log:
+            while not reason:
+                self._iterate(log, begun)
+                watch(self.curve[-1])
+                reason = self._over(should_stop)
+                if reason or time.monotonic() - saved >= options.save_interval:
+                    self.save()
+                    saved = time.monotonic()
+        return GymnasiumResult(self.run_folder, self.curve, reason)
+
+    def save(self) -> None:
+        """Write the weights, and then what they are of."""
+        self.run_folder.mkdir(parents=True, exist_ok=True)
+        state = {name: tensor.contiguous() for name, tensor in self.brain.state_dict().items()}
+        story = {
+            "options": asdict(self.options),
+            "learner": type(self.learner).__name__,
+            "contract": self.task.contract.to_dict(),
+            "versions": {name: version(name) for name in ("gymnasium", "numpy", "torch")},
+            "curve": [list(asdict(point).values()) for point in self.curve],
+        }
+        storage.replace_file(self.run_folder / WEIGHTS, save(state))
+        storage.replace_file(self.run_folder / RUN, json.dumps(story, indent=1, default=str).encode())
+
+    def _learner(self) -> Learner:
+        config, brain, task, seed = self.options.learner, self.brain, self.task, self.options.seed
+        if isinstance(config, ReinforceConfig):
+            return Reinforce(brain, task, config, seed)
+        return PPO(brain, task, config, no_mirror(task.contract), seed)
+
+    def _iterate(self, log: SummaryWriter, begun: float) -> None:
+        """One update, one point on the curve."""
+        stats = self.learner.iterate()
+        self.step += stats.steps if isinstance(stats, ReinforceStats) else self._steps_per_update
+        episodes = self.learner.episodes
+        point = Point(self.step, time.monotonic() - begun, episodes.mean_return, episodes.mean_length)
+        self.curve.append(point)
+        log.add_scalar("episode/return", point.mean_return, self.step)
+        log.add_scalar("episode/length", point.mean_length, self.step)
+        log.add_scalar("time/seconds", point.seconds, self.step)
+        for name, value in asdict(stats).items():
+            log.add_scalar(f"{type(self.learner).__name__.lower()}/{name}", value, self.step)
+
+    def _over(self, should_stop: Callable[[], bool]) -> str:
+        """Why the training is over; empty if it is not."""
+        if should_stop():
+            return "stopped"
+        if self.step >= self.options.steps:
+            return "steps"
+        return "seconds" if 0 < self.options.seconds <= self.curve[-1].seconds else ""
+
+
+def actor(brain: Brain) -> Callable[[Observation], Float32]:
+    """What the brain does without exploration: an observation in, actions (N, n) out."""
+
+    @torch.no_grad()
+    def act(seen: Observation) -> Float32:
+        return brain(Inputs(torch.from_numpy(seen.proprioception)), value=False).mean.numpy()
+
+    return act
+
+
+def load_weights(brain: Brain, run: Path) -> None:
+    """Give a brain the weights that a training on the same task has saved.
+
+    Raises:
+        JackError: they are not there, damaged, or of another task or size.
+    """
+    try:
+        brain.load_state_dict(load((run / WEIGHTS).read_bytes()))
+    except (OSError, SafetensorError, RuntimeError) as error:
+        raise JackError(f"{run / WEIGHTS} does not fit this brain: {str(error).splitlines()[0]}") from error
+
+
+def train_gymnasium(options: GymnasiumOptions) -> int:
+    """Train until it is done or Ctrl-C comes, and show how it goes; returns the exit code.
+
+    Raises:
+        JackError: an unknown task or size, or a task that is not for Jack's learners.
+    """
+    with Interrupts() as interrupts, Display() as display:
+        display.show(Scene(note="loading"))
+        with GymnasiumTraining(options) as training:
+            result = training.run(lambda: interrupts.came, lambda point: display.show(_scene(options, point)))
+        end = result.end
+        told = f"{end.step:,} steps in {end.seconds:.0f} s, mean return {end.mean_return:.1f}"
+        display.say(told, "bold green")
+        display.say(f"  weights      {result.run / WEIGHTS}")
+        display.say(f"  curves       tensorboard --logdir {result.run}")
+    return INTERRUPTED if interrupts.came else OK
+
+
+def _scene(options: GymnasiumOptions, point: Point) -> Scene:
+    """Where a training stands, by whichever of its two limits comes first."""
+    speed = point.step / point.seconds
+    total = min(options.steps, round(options.seconds * speed)) if options.seconds else options.steps
+    return Scene(
+        phase=options.env.removeprefix(PREFIX),
+        step=point.step,
+        total_steps=total,
+        steps_per_second=speed,
+        mean_return=point.mean_return,
+        remaining=max(0, total - point.step) / speed,
+    )
+
+
+def _new_run(runs: Path, name: str) -> Path:
+    """A folder for a run that nobody has yet: date, time and task."""
+    stamp = f"{time.strftime('%Y%m%d-%H%M%S')}-{name.replace('/', '_').replace(':', '_')}"
+    names = (stamp if i == 0 else f"{stamp}-{i}" for i in range(1000))
+    return next(runs / name for name in names if not (runs / name).exists())
