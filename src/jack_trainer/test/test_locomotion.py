@@ -1,5 +1,6 @@
 import itertools
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -7,7 +8,7 @@ import pytest
 from jack_contract.gait import Rhythm
 from jack_contract.rotation import xyzw_to_wxyz
 from jack_sim.batch import Truth
-from jack_sim.randomization import fixed
+from jack_sim.randomization import OFF, ON, fixed
 from jack_trainer.tasks.locomotion import EXAM, capture_error
 
 #: What a robot that lies on the ground is allowed.
@@ -37,6 +38,11 @@ def put(environment, robot: int, height: float | None = None, roll: float = 0.0)
     qpos[2] = qpos[2] if height is None else height
     qpos[3:7] = xyzw_to_wxyz(np.array([math.sin(roll / 2), 0.0, 0.0, math.cos(roll / 2)]))
     environment.world.reset(np.array([robot]), qpos[None])
+
+
+def freeze(environment, monkeypatch) -> None:
+    """Time goes on and nobody moves: quick, and nobody falls."""
+    monkeypatch.setattr(environment.world, "step", lambda *_: None)
 
 
 def watch_pushes(environment, monkeypatch) -> list[tuple[np.ndarray, np.ndarray]]:
@@ -87,11 +93,12 @@ def test_each_step_adds_a_frame_with_the_action_in_it(make_locomotion, contract)
     np.testing.assert_array_equal(after[:, -1, contract.observation.slices()["previous_action"]], action)
 
 
-def test_staggered_episodes_do_not_end_together(make_locomotion):
-    together = make_locomotion(64, episode=1.0, **NEVER_FALLS)
-    staggered = make_locomotion(64, episode=1.0, staggered=True, **NEVER_FALLS)
+def test_staggered_episodes_do_not_end_together(make_locomotion, monkeypatch):
+    together = make_locomotion(64, episode=1.0, push_interval=(9.0, 9.0))
+    staggered = make_locomotion(64, episode=1.0, push_interval=(9.0, 9.0), staggered=True)
     ends = []
     for environment in (together, staggered):
+        freeze(environment, monkeypatch)
         environment.reset()
         steps = [environment.step(still(environment)) for _ in range(50)]
         ends.append([int(step.truncated.sum()) for step in steps])
@@ -111,37 +118,189 @@ def test_who_learns_to_stand_is_told_to_stand(make_locomotion):
         np.testing.assert_array_equal(seen.command, np.zeros((2, 3)))
 
 
-def test_commands_are_drawn_anew_from_their_ranges(make_locomotion):
-    environment = make_locomotion(200, command=ASKED, still=0.25, command_interval=0.1, **NEVER_FALLS)
-    commands = [environment.reset().command.copy()]
-    commands += [environment.step(still(environment)).observation.command.copy() for _ in range(11)]
-    changed = [bool((before != after).any()) for before, after in itertools.pairwise(commands)]
-    assert changed == [False] * 4 + [True] + [False] * 4 + [True, False]
-    given = commands[0][commands[0].any(axis=-1)]
-    assert 130 < len(given) < 170  # a quarter is told to stand
-    low, high = np.array(ASKED).T
-    assert np.all(given >= low - 1e-6) and np.all(given <= high + 1e-6)
-    assert np.ptp(given, axis=0) == pytest.approx(high - low, rel=0.1)
+def test_a_command_lasts_four_seconds_and_one_in_ten_is_to_stand(make_locomotion, monkeypatch):
+    environment = make_locomotion(500, command=ASKED)
+    freeze(environment, monkeypatch)
+    environment.reset()
+    commands, since = [environment.command.copy()], [environment.since_command]
+    for _ in range(401):
+        environment.step(still(environment))
+        commands.append(environment.command.copy())
+        since.append(environment.since_command)
+    anew = [t + 1 for t, (one, other) in enumerate(itertools.pairwise(commands)) if (one != other).any()]
+    assert anew == [200, 400]
+    np.testing.assert_array_equal(since, np.repeat([*range(200), *range(200), 0, 1], 500).reshape(402, 500))
+    for command in (commands[0], commands[200], commands[400]):
+        asked = command[command.any(axis=-1)]
+        assert 430 < len(asked) < 470  # a tenth of 500 is told to stand: 450, and its deviation is 7
+        low, high = np.array(ASKED).T
+        assert (asked >= low).all() and (asked <= high).all()
+        assert (np.ptp(asked, axis=0) > 0.95 * (high - low)).all()
+    assert not (commands[0] == commands[200])[commands[0].any(axis=-1)].any()
+
+
+def test_who_starts_anew_is_asked_anew_and_sees_it_at_once(make_locomotion):
+    environment = make_locomotion(3, command=ASKED, still=0.0)
+    environment.reset()
+    for _ in range(8):
+        before = environment.step(still(environment)).observation.command
+    asked = environment.command.copy()
+    assert before.all()
+    put(environment, 1, roll=1.5)
+    seen = environment.step(still(environment)).observation.command
+    assert (environment.command == asked).all(axis=-1).tolist() == [True, False, True]
+    assert environment.since_command.tolist() == [9, 0, 9]
+    assert seen[[0, 2]].all() and not seen[1].any()  # he stands, and is told the pace from which he sets out
 
 
 def test_who_is_told_to_walk_is_shown_the_rhythm_and_moved_by_it(make_locomotion, contract, monkeypatch):
-    environment = make_locomotion(3, command=ASKED, still=0.0)
-    frames, targets = environment.reset().proprioception, []
+    environment = make_locomotion(8, command=ASKED, still=0.5, **NEVER_FALLS)
+    seen, targets = environment.reset(), []
     original, gait, robot = environment.world.step, contract.gait, contract.robot
     monkeypatch.setattr(
         environment.world, "step", lambda t, *delay: (targets.append(t.copy()), original(t, *delay))
     )
-    rhythm = Rhythm(environment.state_dict()["phase"], np.zeros((3, 3)))
-    assert set(rhythm.phase.tolist()) <= {0.0, 0.5}
+    rhythm = Rhythm(environment.state_dict()["phase"], np.zeros((8, 3)))
+    assert set(rhythm.phase.tolist()) == {0.0, 0.5}
     at = contract.observation.slices()["gait"]
-    for action in itertools.islice(small(environment), 12):
-        np.testing.assert_allclose(frames[:, -1, at], gait.signal(rhythm), atol=1e-6)
+    for action in itertools.islice(small(environment), 50):  # one second, more than a whole cycle
+        np.testing.assert_array_equal(seen.command, rhythm.pace.astype(np.float32))
+        np.testing.assert_allclose(seen.proprioception[:, -1, at], gait.signal(rhythm), atol=1e-6)
         offsets = gait.offsets(robot, rhythm)
-        seen = environment.step(action).observation
-        frames = seen.proprioception
+        seen, motion = environment.step(action).observation, environment.motion
         np.testing.assert_allclose(targets[-1], contract.action.targets(robot, action, offsets), atol=1e-9)
-        rhythm = gait.advance(rhythm, seen.command, robot.control_period)
-    assert offsets.any(axis=-1).all()
+        np.testing.assert_array_equal(motion.joint_target, robot.default_position + offsets)
+        np.testing.assert_allclose(motion.foot_target, 0.06 * gait.lift(rhythm))
+        np.testing.assert_array_equal(motion.stepping, gait.stepping(rhythm))
+        rhythm = gait.advance(rhythm, environment.command, robot.control_period)
+    now, walking = environment.state_dict(), environment.command.any(axis=-1)
+    np.testing.assert_array_equal(now["phase"], rhythm.phase)
+    np.testing.assert_array_equal(now["pace"], rhythm.pace)
+    assert 2 <= walking.sum() <= 6
+    np.testing.assert_array_equal(rhythm.pace[walking], environment.command[walking])  # by now he is as fast as asked
+    np.testing.assert_array_equal((np.abs(offsets) > 1e-9).any(axis=-1), walking)
+
+
+# -- what is rewarded
+
+
+def test_the_drift_by_hand(make_locomotion, monkeypatch):
+    """Turned to the left by 90 degrees, 0.5 m/s to the north are 0.5 m/s forwards; 0.6 s are half a cycle and more.
+
+    An average over half a cycle of 0.8 s, in steps of 0.02 s: each leaves 95 % of it, and 1 - 0.95^30 = 0.78536.
+    """
+    environment = make_locomotion(2, push_interval=(9.0, 9.0))
+    freeze(environment, monkeypatch)
+    environment.reset()
+    qpos, qvel = np.tile(environment.world.home, (2, 1)), np.zeros((2, environment.world.batch.model.nv))
+    qpos[1, 3:7] = xyzw_to_wxyz(np.array([0.0, 0.0, math.sqrt(0.5), math.sqrt(0.5)]))
+    qvel[1, :2], qvel[1, 3:6] = (0.1, 0.5), (7.0, 0.0, -0.2)
+    environment.world.reset(np.arange(2), qpos, qvel)
+    for _ in range(30):
+        environment.step(still(environment))
+    expected = 0.78536 * np.array([[0.0, 0.0, 0.0], [0.5, -0.1, -0.2]])
+    np.testing.assert_allclose(environment.motion.drift, expected, atol=1e-5)
+
+
+def test_drift_is_from_the_pace_and_starts_at_nothing(make_locomotion, monkeypatch):
+    asked = ((0.4, 0.4), (0.0, 0.0), (0.0, 0.0))
+    environment = make_locomotion(1, command=asked, still=0.0, start_velocity=0.0, episode=0.1)
+    freeze(environment, monkeypatch)
+    environment.reset()
+    drifts = []
+    for _ in range(6):
+        environment.step(still(environment))
+        drifts.append(environment.motion.drift[0, 0])
+    # 2 m/s^2: the pace was 0, 0.04, 0.08, 0.12, 0.16 m/s; each step takes 5 % of it and leaves 95 %
+    expected = [0.0, -0.002, -0.0059, -0.011605, -0.01902475]
+    np.testing.assert_allclose(drifts, [*expected, 0.0], atol=1e-12)
+
+
+def test_the_motion_stays_as_it_was_rewarded(make_locomotion):
+    environment = make_locomotion(2)
+    environment.reset()
+    first, second = itertools.islice(small(environment), 2)
+    environment.step(first)
+    environment.step(second)
+    np.testing.assert_array_equal(environment.motion.previous_action, first)
+    np.testing.assert_array_equal(environment.motion.action, second)
+
+
+# -- the curriculum
+
+
+def test_the_curriculum_grows_with_time_and_shrinks_with_falls(make_locomotion, monkeypatch):
+    environment = make_locomotion(4, curriculum=0.3, push_interval=(9.0, 9.0))
+    freeze(environment, monkeypatch)
+    environment.reset()
+    levels = [environment.step(still(environment)).terms["curriculum"] for _ in range(20)]
+    # 0.05 a second: 0.001 a step
+    np.testing.assert_allclose(levels, 0.3 + 0.001 * np.arange(1, 21))
+    environment.load_state_dict({**environment.state_dict(), "level": np.array([0.9])})
+    put(environment, 2, roll=1.5)
+    # one of four falls: 10 s of growth of a quarter of the robots, 0.05 * 10 / 4 = 0.125
+    assert environment.step(still(environment)).terms["curriculum"] == pytest.approx(0.9 + 0.001 - 0.125)
+    for robot in range(4):
+        put(environment, robot, roll=1.5)
+    assert environment.step(still(environment)).terms["curriculum"] == pytest.approx(0.3)  # and no less
+    environment.load_state_dict({**environment.state_dict(), "level": np.array([0.9995])})
+    assert environment.step(still(environment)).terms["curriculum"] == 1.0  # and no more
+
+
+def test_who_begins_is_asked_for_less_and_pushed_less(make_locomotion, monkeypatch):
+    settings = {"command": ASKED, "still": 0.0, "push_interval": (0.1, 0.1), "push_speed": (0.5, 0.5)}
+    environment = make_locomotion(100, curriculum=0.3, **settings)
+    freeze(environment, monkeypatch)
+    environment.reset()
+    low, high = 0.3 * np.array(ASKED).T
+    assert (environment.command >= low).all() and (environment.command <= high).all()
+    assert (np.ptp(environment.command, axis=0) > 0.9 * (high - low)).all()
+    pushes = watch_pushes(environment, monkeypatch)
+    for _ in range(5):
+        environment.step(still(environment))
+    # four steps of growth
+    np.testing.assert_allclose(np.linalg.norm(pushes[4][1], axis=-1), (0.3 + 4 * 0.001) * 0.5)
+
+
+# -- bodies of their own
+
+
+def test_encoders_are_read_and_obeyed_with_their_offset(make_locomotion, contract, monkeypatch):
+    environment, targets = make_locomotion(2, randomization=fixed(joint_offset=0.1)), []
+    original = environment.world.step
+    monkeypatch.setattr(
+        environment.world, "step", lambda t, *delay: (targets.append(t.copy()), original(t, *delay))
+    )
+    seen = environment.reset().proprioception
+    joints = contract.observation.slices()["joint_position"]
+    for _ in range(2):
+        true = environment.world.state().joint_position - contract.robot.default_position
+        np.testing.assert_allclose(seen[:, -1, joints], true + 0.1, atol=1e-6)
+        seen = environment.step(still(environment)).observation.proprioception
+    np.testing.assert_allclose(targets[0], np.tile(contract.robot.default_position - 0.1, (2, 1)))
+
+
+def test_targets_arrive_late(make_locomotion, monkeypatch):
+    environment, delays = make_locomotion(2, randomization=fixed(latency=0.01)), []
+    monkeypatch.setattr(environment.world, "step", lambda _, delay: delays.append(delay.tolist()))
+    environment.reset()
+    environment.step(still(environment))
+    assert delays == [[2, 2]]  # physics steps of 5 ms
+
+
+def test_who_starts_anew_gets_another_body(make_locomotion):
+    environment = make_locomotion(3, randomization=ON)
+    environment.reset()
+    before = environment.state_dict()
+    put(environment, 1, roll=1.5)
+    environment.step(still(environment))
+    after = environment.state_dict()
+    bodies = [name for name in before if name.startswith("body.")]
+    assert {"body.mass", "body.friction", "body.latency", "body.gyro_bias"} <= set(bodies)
+    for name in bodies:
+        old, new = before[name].reshape(3, -1), after[name].reshape(3, -1)
+        assert len(np.unique(old)) == old.size
+        np.testing.assert_array_equal(old == new, np.array([[True], [False], [True]]) & np.ones(old.shape, bool))
 
 
 # -- ends
@@ -353,8 +512,10 @@ def test_who_falls_is_not_pushed_as_well(make_locomotion, monkeypatch):
 # -- going on
 
 
-def test_a_state_dict_has_the_same_future_bit_for_bit(make_locomotion):
-    settings = {"count": 6, "episode": 0.5, "push_interval": (0.1, 0.2), "staggered": True}
+@pytest.mark.parametrize("bodies", [OFF, ON])
+def test_a_state_dict_has_the_same_future_bit_for_bit(make_locomotion, bodies):
+    settings = {"count": 6, "episode": 0.5, "staggered": True, "curriculum": 0.3}
+    settings |= {"randomization": replace(bodies, push_interval=(0.1, 0.2), push_speed=(0.3, 0.6))}
     settings |= {"command": ASKED, "command_interval": 0.2}
     original, copy = make_locomotion(seed=1, **settings), make_locomotion(seed=2, **settings)
     original.reset()
@@ -366,6 +527,7 @@ def test_a_state_dict_has_the_same_future_bit_for_bit(make_locomotion):
     going_on = copy.load_state_dict(state)
     copy.random.bit_generator.state = chance
     np.testing.assert_array_equal(going_on.proprioception, seen.proprioception)
+    np.testing.assert_array_equal(going_on.command, seen.command)
     ends = 0
     for action in itertools.islice(actions, 40):
         one, other = original.step(action), copy.step(action)
@@ -378,8 +540,18 @@ def test_a_state_dict_has_the_same_future_bit_for_bit(make_locomotion):
     assert ends >= 7
 
 
+def test_a_state_dict_holds_what_an_end_with_the_last_step_left(make_locomotion):
+    environment = make_locomotion(3, episode=0.1, command=ASKED, still=0.0)
+    environment.reset()
+    for _ in range(5):  # the fifth ends all episodes
+        seen = environment.step(still(environment)).observation
+    again = environment.load_state_dict(environment.state_dict())
+    np.testing.assert_array_equal(again.command, seen.command)
+    np.testing.assert_array_equal(again.proprioception, seen.proprioception)
+
+
 def test_a_state_dict_is_a_copy(make_locomotion):
-    environment = make_locomotion(2)
+    environment = make_locomotion(2, randomization=ON)
     environment.reset()
     state = environment.state_dict()
     before = {name: array.copy() for name, array in state.items()}

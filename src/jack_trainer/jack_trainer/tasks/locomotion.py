@@ -61,8 +61,8 @@ class LocomotionConfig:
     weights: RewardWeights = RewardWeights()
 
 
-#: What he is examined on: a push of 0.5 m/s every 4 s, from a quiet start.
 _EXAM_PUSHES = {"push_interval": (4.0, 4.0), "push_speed": (0.5, 0.5)}
+#: What he is examined on: a push of 0.5 m/s every 4 s, from a quiet start.
 EXAM = LocomotionConfig(
     randomization=replace(OFF, **_EXAM_PUSHES), start_velocity=0.2, fall_tilt=1.0, staggered=False
 )
@@ -76,7 +76,8 @@ class Locomotion:
     """N robots on flat ground. An `Environment`.
 
     Attributes:
-        motion: what the last control period was rewarded for.
+        motion: what the last control period was rewarded for. Of a robot that has been reset since, the readings
+            among it are already those of the new episode.
     """
 
     motion: Motion
@@ -139,7 +140,7 @@ class Locomotion:
         if len(done):
             self._start(done)
         terms["curriculum"] = float(self._level[0])
-        return Transition(observation, reward.astype(np.float32), terminated, truncated, final, *ended, terms)
+        return Transition(self._seen(), reward.astype(np.float32), terminated, truncated, final, *ended, terms)
 
     def state_dict(self) -> dict[str, NDArray[Any]]:
         """Physics, histories and ages as copies, by name; the random numbers' state is in `random`."""
@@ -173,7 +174,7 @@ class Locomotion:
 
     @property
     def random(self) -> np.random.Generator:
-        """Where starting poses and pushes come from."""
+        """Where bodies, starting poses, readings, commands and pushes come from."""
         return self._random
 
     def _arrays(self) -> dict[str, NDArray[Any]]:
@@ -205,7 +206,7 @@ class Locomotion:
         return Motion(
             robot=self.contract.robot,
             gravity=gravity,
-            drift=self._drift,
+            drift=self._drift.copy(),
             angular_velocity=state.angular_velocity,
             height=height,
             target_height=self._height,
@@ -218,7 +219,7 @@ class Locomotion:
             joint_velocity=state.joint_velocity,
             torque=truth.torque,
             action=action,
-            previous_action=self._action,
+            previous_action=self._action.copy(),
             contact=feet[:, :, 2] < config.contact_height,
             foot_speed=speed,
             fallen=~upright,
