@@ -23,7 +23,6 @@ from pairing import QUICK, Protocol, Side, compare, report, write_json
 from jack_brain.network.brain import Brain
 from jack_brain.network.presets import preset
 from jack_contract.contract import default_contract
-from jack_contract.mirror import Mirror
 from jack_launch.graphs import learning_environment
 from jack_sim.batch import BatchWorld
 from jack_sim.scene import TRAINING, load_model
@@ -131,7 +130,7 @@ def learner(options: Options) -> PPO:
     world = BatchWorld(load_model(TRAINING), contract.robot, options.environments)
     environment = Locomotion(world, contract, taught.task)
     brain = Brain(contract, preset(options.brain), std=taught.noise)
-    return PPO(brain, environment, taught.ppo, Mirror.of(contract), seed=0)
+    return PPO(brain, environment, taught.ppo, seed=0)
 
 
 def stepping(ppo: PPO) -> Callable[[], None]:

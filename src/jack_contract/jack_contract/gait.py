@@ -61,7 +61,7 @@ class GaitSpec:
     #: left and 1 rad/s to the left, three for each joint [rad]; when the right foot does they are the opposite
     stride: tuple[tuple[float, float, float], ...]
     #: how fast the pace follows the command [m/s^2, rad/s^2]
-    acceleration: float = 2.0
+    acceleration: float = 1.0
     #: paces up to this length are standing; their numbers in m/s and rad/s are taken as one vector
     still: float = 0.05
 
@@ -129,12 +129,12 @@ class GaitSpec:
 _SWING = {"hip_pitch": -0.4, "knee": 0.8, "ankle_pitch": -0.4}
 #: Offsets of the left side's joints as its foot leaves the ground: behind, to the right, and turned to the right of
 #: where it will land, while the arm is in front [rad for 1 m/s, 1 m/s, 1 rad/s]. With a leg of 0.6 m and steps of
-#: 0.4 s feet that do not slip need a third of a radian; a quarter leaves the rest to the policy.
+#: 0.4 s feet that do not slip need a third of a radian; a fifth leaves the rest to the policy.
 _STRIDE = {
-    "hip_pitch": (0.25, 0.0, 0.0),
-    "ankle_pitch": (-0.25, 0.0, 0.0),
-    "hip_roll": (0.0, -0.25, 0.0),
-    "ankle_roll": (0.0, 0.25, 0.0),
+    "hip_pitch": (0.2, 0.0, 0.0),
+    "ankle_pitch": (-0.2, 0.0, 0.0),
+    "hip_roll": (0.0, -0.2, 0.0),
+    "ankle_roll": (0.0, 0.2, 0.0),
     "hip_yaw": (0.0, 0.0, -0.2),
     "shoulder_pitch": (-0.4, 0.0, 0.0),
 }

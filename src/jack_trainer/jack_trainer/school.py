@@ -6,7 +6,7 @@ import hashlib
 import json
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -21,8 +21,8 @@ from jack_brain.network.presets import preset
 from jack_contract.arrays import Float32
 from jack_contract.contract import default_contract
 from jack_contract.errors import JackError
-from jack_contract.mirror import Mirror
 from jack_sim.batch import BatchWorld
+from jack_sim.randomization import Randomization
 from jack_sim.scene import TRAINING, load_model
 from jack_trainer import __version__
 from jack_trainer import checkpoint as storage
@@ -30,7 +30,7 @@ from jack_trainer.evaluate import Evaluation, evaluate
 from jack_trainer.phases import phase
 from jack_trainer.rl.ppo import PPO, UpdateStats
 from jack_trainer.tasks.environment import Observation
-from jack_trainer.tasks.locomotion import Locomotion
+from jack_trainer.tasks.locomotion import Locomotion, LocomotionConfig
 
 
 @dataclass(frozen=True)
@@ -51,6 +51,8 @@ class TrainOptions:
     brain: str = "nano"
     #: simulations that run side by side
     environments: int = 256
+    #: bodies and sensors that he learns in: off (as modelled), on, wide; he is pushed in any case
+    randomization: str = "on"
     #: time between two checkpoints, each published to the running brain [s]
     checkpoint_interval: float = 10.0
     #: least time between two exams, once the episodes make one worth its time [s]
@@ -149,9 +151,8 @@ class School:
         self.contract = default_contract()
         self.brain = Brain(self.contract, preset(options.brain), std=self.phase.noise)
         world = BatchWorld(load_model(TRAINING), self.contract.robot, options.environments)
-        self.environment = Locomotion(world, self.contract, self.phase.task, options.seed)
-        mirror = Mirror.of(self.contract)
-        self.ppo = PPO(self.brain, self.environment, self.phase.ppo, mirror, options.seed)
+        self.environment = Locomotion(world, self.contract, self._task(), options.seed)
+        self.ppo = PPO(self.brain, self.environment, self.phase.ppo, options.seed)
         self.step = self.update = 0
         self.seconds = 0.0
         self.newest: Path | None = None
@@ -199,6 +200,11 @@ class School:
             survival=evaluation.survival if evaluation else None,
             reason=reason,
         )
+
+    def _task(self) -> LocomotionConfig:
+        task = self.phase.task
+        pushes = {name: getattr(task.randomization, name) for name in ("push_speed", "push_interval")}
+        return replace(task, randomization=replace(Randomization.named(self.options.randomization), **pushes))
 
     def save(self) -> Path:
         """Write a checkpoint with its policy file and tell the listener; returns its folder."""

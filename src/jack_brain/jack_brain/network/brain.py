@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from jack_brain.network.heads import GaussianHead, ValueHead
 from jack_brain.network.normaliser import RunningNormaliser
 from jack_brain.network.presets import PRESETS, BrainSize
+from jack_brain.network.symmetry import Symmetry
 from jack_brain.network.tokens import CommandTokens, ImageTokens, InstructionTokens, ProprioceptionTokens
 from jack_brain.network.trunk import Memory, Trunk
 from jack_contract.contract import Contract
@@ -50,17 +51,21 @@ class Brain(nn.Module):
         value_normaliser: of returns, (1,).
     """
 
-    def __init__(self, contract: Contract, size: BrainSize = PRESETS["nano"], std: float = 1.0) -> None:
+    def __init__(
+        self, contract: Contract, size: BrainSize = PRESETS["nano"], std: float = 1.0, symmetric: bool = True
+    ) -> None:
         """A brain for a contract.
 
         Args:
             contract: says how many numbers each modality and the action have.
             size: of the transformer.
             std: the action distribution's standard deviation at the start, in units of action.
+            symmetric: whether left and right are one to it, where the contract has a gait.
         """
         super().__init__()
         self.contract, self.size = contract, size
         observation, camera, words = contract.observation, contract.camera, contract.instruction
+        self.symmetry = Symmetry.of(contract) if symmetric else None
         self.normaliser = RunningNormaliser(observation.frame_size)
         self.value_normaliser = RunningNormaliser(1)
         self.proprioception = ProprioceptionTokens(observation.history, observation.frame_size, size.width)
@@ -105,7 +110,15 @@ class Brain(nn.Module):
             past = self.prefix(inputs.instruction, inputs.image)
         elif inputs.instruction is not None or inputs.image is not None:
             raise JackError("Give the brain a computed prefix or a sentence and picture, not both.")
-        memory = self.state(inputs.proprioception, inputs.command, past)
+        if self.symmetry is None or past is not None:
+            return self._tick(inputs.proprioception, inputs.command, value, past)
+        right = self.symmetry.right(inputs.proprioception)
+        command = None if inputs.command is None else self.symmetry.command(inputs.command, right)
+        output = self._tick(self.symmetry.frame(inputs.proprioception, right), command, value, None)
+        return Output(self.symmetry.action(output.mean, right), output.value)
+
+    def _tick(self, proprioception: Tensor, command: Tensor | None, value: bool, past: Memory | None) -> Output:
+        memory = self.state(proprioception, command, past)
         return Output(self._read(self.action_head, memory), self._read(self.value_head, memory) if value else None)
 
     def _read(self, head: GaussianHead | ValueHead, memory: Memory) -> Tensor:

@@ -102,7 +102,8 @@ def _golden(graph: _PolicyGraph) -> Golden:
 
 
 def _bytes(tensor: Tensor) -> bytes:
-    return np.ascontiguousarray(tensor.detach().cpu().numpy(), dtype="<f4").tobytes()
+    array = tensor.detach().cpu().numpy()
+    return np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<")).tobytes()
 
 
 def _trace(graph: _PolicyGraph) -> onnx.ModelProto:

@@ -3,8 +3,7 @@
     L(theta) = E[min(r A, clip(r, 1 - eps, 1 + eps) A)] - c_v (V - R)^2 + c_e H,   r = pi(a|s) / pi_old(a|s)
 
 The step size follows the divergence between the policy before and after (rsl_rl's adaptive rule): too far,
-slower; not far enough, faster. On a body with two equal sides every sample is learnt from together with its mirror
-image (arXiv 2403.04359).
+slower; not far enough, faster.
 """
 
 from __future__ import annotations
@@ -23,7 +22,6 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from jack_brain.network.brain import Brain, Inputs
 from jack_contract.errors import JackError
-from jack_contract.mirror import Mirror
 from jack_trainer.rl.rollout import Rollout, Samples
 from jack_trainer.tasks.environment import Environment, Observation, Transition
 
@@ -58,8 +56,6 @@ class PPOConfig:
     gradient_norm: float = 1.0
     #: share of the average policy that an update leaves as it is
     memory: float = 0.9
-    #: learn from every sample and from its mirror image
-    mirror: bool = True
 
 
 @dataclass
@@ -89,7 +85,7 @@ class PPO:
     """
 
     def __init__(
-        self, brain: Brain, environment: Environment, config: PPOConfig, mirror: Mirror, seed: int, threads: int = 0
+        self, brain: Brain, environment: Environment, config: PPOConfig, seed: int, threads: int = 0
     ) -> None:
         """Start all episodes.
 
@@ -97,7 +93,6 @@ class PPO:
             brain: that learns.
             environment: that it learns in.
             config: how.
-            mirror: the body's left-right reflection.
             seed: decides the exploration noise and the order of the samples.
             threads: that share the work on each minibatch; 0: as many as there are cores.
         """
@@ -112,7 +107,6 @@ class PPO:
         self.observation = environment.reset()
         self.rollout = Rollout(config.rollout, environment.count, *_sizes(self.observation, brain))
         self.episodes = EpisodeLog()
-        self._mirror = TorchMirror(mirror)
 
     def iterate(self) -> UpdateStats:
         """One rollout, one update; only then may the normalisers move, so that old and new policy compare."""
@@ -162,7 +156,7 @@ class PPO:
         """One step of the optimiser on some of the samples; returns what is to be logged."""
 
         def learn(rows: Tensor) -> tuple[Tensor, list[Tensor | None]]:
-            part, share = self._look(samples, rows), len(rows) / len(ids)
+            part, share = samples.rows(rows), len(rows) / len(ids)
             loss, measured = self._loss(part, old_log_std)
             gradients = torch.autograd.grad(share * loss, self._weights, allow_unused=True)
             return share * measured, list(gradients)
@@ -189,8 +183,7 @@ class PPO:
         spread = entropy(brain.log_std)
         loss = policy_loss + config.value * value_loss - config.entropy * spread
         with torch.no_grad():
-            half = len(part.mean) // 2  # the first half may be mirrored, and no policy is quite symmetrical
-            moved = divergence(part.mean[half:], old_log_std, output.mean[half:], brain.log_std)
+            moved = divergence(part.mean, old_log_std, output.mean, brain.log_std)
             clipped = (ratio != within).float().mean()
             measured = torch.stack((policy_loss, value_loss, spread, moved, clipped))
         return loss, measured
@@ -218,36 +211,6 @@ class PPO:
         """Every sample's number once an epoch, in random order."""
         for _ in range(self.config.epochs):
             yield from torch.randperm(count, generator=self.random).chunk(self.config.minibatches)
-
-    def _look(self, samples: Samples, ids: Tensor) -> Samples:
-        """Some of the samples, behind their mirror images."""
-        if not self.config.mirror:
-            return samples.rows(ids)
-        part = samples.rows(torch.cat((ids, ids)))
-        self._mirror(part, len(ids))
-        return part
-
-
-class TorchMirror:
-    """A `Mirror` for batches of samples."""
-
-    def __init__(self, mirror: Mirror) -> None:
-        self._frame, self._command, self._action = (
-            (torch.from_numpy(part.index), torch.from_numpy(part.sign))
-            for part in (mirror.frame, mirror.command, mirror.action)
-        )
-
-    def __call__(self, samples: Samples, count: int) -> None:
-        """Mirror the first `count` samples in place."""
-        pairs = [
-            (samples.proprioception, self._frame),
-            (samples.command, self._command),
-            (samples.action, self._action),
-            (samples.mean, self._action),
-        ]
-        for values, (index, sign) in pairs:
-            if values is not None:
-                values[:count] = values[:count].index_select(-1, index) * sign
 
 
 class EpisodeLog:

@@ -20,8 +20,7 @@ from jack_contract.arrays import Float32
 from jack_contract.contract import Contract
 from jack_contract.errors import JackError
 from jack_contract.gait import default_gait
-from jack_contract.mirror import Mirror, Reflection
-from jack_contract.observation import COMMAND_SIZE, ObservationSpec, Term
+from jack_contract.observation import ObservationSpec, Term
 from jack_contract.robot import JointSpec, RobotSpec
 from jack_trainer.tasks.environment import Observation, Transition
 
@@ -144,7 +143,7 @@ def make_task(name: str, count: int, seed: int = 0, vectorization: str = "async"
 
 
 def gymnasium_contract(environments: VectorEnv[Any, Any, Any]) -> Contract:
-    """A contract with the sizes and action bounds of a task, and neither gait nor symmetry.
+    """A contract with the sizes and action bounds of a task, and neither gait nor sides.
 
     Raises:
         JackError: it is not for Jack's learners; says why.
@@ -169,12 +168,6 @@ def gymnasium_contract(environments: VectorEnv[Any, Any, Any]) -> Contract:
         action=ActionSpec(tuple((0.5 * (high - low)).tolist())),
         gait=default_gait(robot),
     )
-
-
-def no_mirror(contract: Contract) -> Mirror:
-    """The reflection of what has no sides: everything is its own image."""
-    sizes = (contract.observation.frame_size, COMMAND_SIZE, contract.robot.count)
-    return Mirror(*(Reflection.signs(np.ones(size)) for size in sizes))
 
 
 def _axis(name: str, low: float, high: float) -> JointSpec:

@@ -18,11 +18,11 @@ from jack_sim.batch import BatchWorld, Truth
 from jack_sim.randomization import OFF, ON, Randomization
 from jack_sim.randomizer import Randomizer
 from jack_trainer.tasks.environment import Observation, Transition
-from jack_trainer.tasks.rewards import Motion, RewardWeights, total_reward
+from jack_trainer.tasks.rewards import TERMS, Motion, RewardWeights, total_reward
 
 #: What belongs to the randomised bodies in a `state_dict`.
 _BODY = "body."
-#: How fast the curriculum grows while nobody falls [1/s].
+#: How fast the curriculum grows while everybody follows and nobody falls [1/s].
 _GROWTH = 0.05
 #: [m/s^2]
 GRAVITY = 9.81
@@ -269,8 +269,9 @@ class Locomotion:
         self._next_command[ids] = round(self.config.command_interval / self._period)
 
     def _grow(self, terminated: NDArray[np.bool_]) -> None:
-        """Ask for more while he stays on his feet, for less where he falls: in balance at a fall every 10 s."""
-        change = _GROWTH * (self._period - 10.0 * float(terminated.mean()))
+        """Ask for more the better he follows, for less the more he falls."""
+        following = 2.0 * float(TERMS["velocity"](self.motion).mean()) - 1.0
+        change = _GROWTH * (following * self._period - 10.0 * float(terminated.mean()))
         self._level[:] = np.clip(self._level + change, self.config.curriculum, 1.0)
 
     def _push(self, may: NDArray[np.bool_]) -> NDArray[np.bool_]:

@@ -1,0 +1,60 @@
+"""Left and right are one: the network sees every step as if the left foot made it.
+
+While the right foot swings, the network is shown the mirror image of what the robot feels and is asked for, and what it
+answers is mirrored back. The policy is then symmetric, exactly, and learns each step once instead of twice
+(phase-based symmetry, after Abdolhosseini et al. 2019, "On Learning Symmetric Locomotion"). At rest, and where a
+sentence or a picture says more than the body's two sides do, nothing is mirrored.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from jack_contract.contract import Contract
+from jack_contract.mirror import Mirror, Reflection
+
+#: Name of the observation term that tells which foot swings.
+_GAIT = "gait"
+#: Sines up to this are zero: the moment when the feet change.
+_CHANGE = 1e-6
+
+
+class _Reflect(nn.Module):
+    """A `Reflection` of those rows that a mask picks."""
+
+    index: Tensor
+    sign: Tensor
+
+    def __init__(self, reflection: Reflection) -> None:
+        super().__init__()
+        self.register_buffer("index", torch.from_numpy(np.array(reflection.index)))
+        self.register_buffer("sign", torch.from_numpy(np.array(reflection.sign)))
+
+    def forward(self, x: Tensor, rows: Tensor) -> Tensor:
+        """Mirror the rows (B,) of x, (B, ..., D) -> (B, ..., D)."""
+        mask = rows.view(-1, *[1] * (x.ndim - 1))
+        return torch.where(mask, x.index_select(-1, self.index) * self.sign, x)
+
+
+class Symmetry(nn.Module):
+    """The mirror between a body and its network."""
+
+    def __init__(self, contract: Contract) -> None:
+        """For a contract whose observation has the gait in it."""
+        super().__init__()
+        mirror = Mirror.of(contract)
+        self._gait = contract.observation.slices()[_GAIT]
+        self.frame, self.command = _Reflect(mirror.frame), _Reflect(mirror.command)
+        self.action = _Reflect(mirror.action)
+
+    @staticmethod
+    def of(contract: Contract) -> Symmetry | None:
+        """The mirror of a contract; None where nothing tells which foot swings."""
+        return Symmetry(contract) if _GAIT in contract.observation.slices() else None
+
+    def right(self, proprioception: Tensor) -> Tensor:
+        """Whether the right foot swings, or is the next to: of raw frames (B, H, D), (B,) bool."""
+        sine, cosine = proprioception[:, -1, self._gait].unbind(-1)
+        return (sine < -_CHANGE) | ((sine <= _CHANGE) & (cosine < 0))
