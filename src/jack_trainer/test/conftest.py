@@ -10,7 +10,6 @@ from jack_brain.network.brain import Brain
 from jack_contract.action import ActionSpec
 from jack_contract.contract import Contract, default_contract
 from jack_contract.gait import default_gait
-from jack_contract.mirror import Mirror
 from jack_contract.observation import ObservationSpec, Term
 from jack_contract.robot import JointSpec, RobotSpec
 from jack_sim.batch import BatchWorld
@@ -112,6 +111,6 @@ def make_learner(two_joints: Contract) -> Callable[..., PPO]:
         torch.manual_seed(seed)
         brain = Brain(two_joints, std=0.5)
         config = replace(PPOConfig(rollout=8, rate=3e-3), **changes)
-        return PPO(brain, environment or Echo(seed=seed), config, Mirror.of(two_joints), seed, threads)
+        return PPO(brain, environment or Echo(seed=seed), config, seed, threads)
 
     return make

@@ -202,9 +202,10 @@ def test_the_drift_by_hand(make_locomotion, monkeypatch):
     np.testing.assert_allclose(environment.motion.drift, expected, atol=1e-5)
 
 
-def test_drift_is_from_the_pace_and_starts_at_nothing(make_locomotion, monkeypatch):
+def test_drift_is_from_the_pace_and_starts_at_nothing(make_locomotion, contract, monkeypatch):
     asked = ((0.4, 0.4), (0.0, 0.0), (0.0, 0.0))
     environment = make_locomotion(1, command=asked, still=0.0, start_velocity=0.0, episode=0.1)
+    environment.contract = replace(contract, gait=replace(contract.gait, acceleration=2.0))
     freeze(environment, monkeypatch)
     environment.reset()
     drifts = []
@@ -229,37 +230,41 @@ def test_the_motion_stays_as_it_was_rewarded(make_locomotion):
 # -- the curriculum
 
 
-def test_the_curriculum_grows_with_time_and_shrinks_with_falls(make_locomotion, monkeypatch):
-    environment = make_locomotion(4, curriculum=0.3, push_interval=(9.0, 9.0))
+def test_the_curriculum_grows_with_who_follows_and_shrinks_with_falls(make_locomotion, monkeypatch):
+    environment = make_locomotion(4, curriculum=0.3, start_velocity=0.0, push_interval=(9.0, 9.0))
     freeze(environment, monkeypatch)
     environment.reset()
-    levels = [environment.step(still(environment)).terms["curriculum"] for _ in range(20)]
-    # 0.05 a second: 0.001 a step
-    np.testing.assert_allclose(levels, 0.3 + 0.001 * np.arange(1, 21))
-    environment.load_state_dict({**environment.state_dict(), "level": np.array([0.9])})
-    put(environment, 2, roll=1.5)
-    # one of four falls: 10 s of growth of a quarter of the robots, 0.05 * 10 / 4 = 0.125
-    assert environment.step(still(environment)).terms["curriculum"] == pytest.approx(0.9 + 0.001 - 0.125)
-    for robot in range(4):
-        put(environment, robot, roll=1.5)
-    assert environment.step(still(environment)).terms["curriculum"] == pytest.approx(0.3)  # and no less
-    environment.load_state_dict({**environment.state_dict(), "level": np.array([0.9995])})
-    assert environment.step(still(environment)).terms["curriculum"] == 1.0  # and no more
+
+    def after(level: float, drift: float = 0.0, fallen: int = 0) -> float:
+        state = environment.state_dict()
+        state |= {"level": np.array([level]), "drift": np.tile([drift, 0.0, 0.0], (4, 1))}
+        environment.load_state_dict(state)
+        for robot in range(fallen):
+            put(environment, robot, roll=1.5)
+        return environment.step(still(environment)).terms["curriculum"]
+
+    # all follow and stand: 0.05 a second, 0.001 a step
+    assert after(0.3) == pytest.approx(0.301)
+    # 0.2 m/s off (of a drift, 95 % are left): nearness 1/2, neither way; 0.4 m/s: nearness 1/5, 2/5 - 1 = -0.6
+    assert after(0.5, drift=0.2 / 0.95) == pytest.approx(0.5)
+    assert after(0.5, drift=0.4 / 0.95) == pytest.approx(0.4994)
+    # one of four falls: 0.05 * 10 / 4 = 0.125
+    assert after(0.9, fallen=1) == pytest.approx(0.9 + 0.001 - 0.125)
+    assert after(0.5, fallen=4) == 0.3 and after(0.9995) == 1.0  # no less, and no more
 
 
 def test_who_begins_is_asked_for_less_and_pushed_less(make_locomotion, monkeypatch):
     settings = {"command": ASKED, "still": 0.0, "push_interval": (0.1, 0.1), "push_speed": (0.5, 0.5)}
-    environment = make_locomotion(100, curriculum=0.3, **settings)
+    environment = make_locomotion(100, curriculum=0.3, start_velocity=0.0, **settings)
     freeze(environment, monkeypatch)
     environment.reset()
     low, high = 0.3 * np.array(ASKED).T
     assert (environment.command >= low).all() and (environment.command <= high).all()
     assert (np.ptp(environment.command, axis=0) > 0.9 * (high - low)).all()
     pushes = watch_pushes(environment, monkeypatch)
-    for _ in range(5):
-        environment.step(still(environment))
-    # four steps of growth
-    np.testing.assert_allclose(np.linalg.norm(pushes[4][1], axis=-1), (0.3 + 4 * 0.001) * 0.5)
+    levels = [environment.step(still(environment)).terms["curriculum"] for _ in range(5)]
+    assert 0.3 < levels[3] < 0.35
+    np.testing.assert_allclose(np.linalg.norm(pushes[4][1], axis=-1), levels[3] * 0.5)
 
 
 # -- bodies of their own
@@ -434,6 +439,7 @@ def test_numbers_that_are_none_end_one_episode_and_touch_no_other(make_locomotio
     np.testing.assert_array_equal(seen[others], sound.observation.proprioception[others])
     assert np.isfinite(seen).all()
     assert environment.world.state().time[2] == 0.0
+    assert all(np.isfinite(array).all() for array in environment.state_dict().values())
     assert not environment.step(still(environment)).terminated.any()
 
 

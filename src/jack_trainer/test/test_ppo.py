@@ -9,8 +9,7 @@ from scipy import stats
 
 from jack_brain.network.brain import Inputs
 from jack_contract.errors import JackError
-from jack_contract.mirror import Mirror
-from jack_trainer.rl.ppo import EpisodeLog, TorchMirror, divergence, entropy, log_probability
+from jack_trainer.rl.ppo import EpisodeLog, divergence, entropy, log_probability
 from jack_trainer.rl.rollout import Samples
 from jack_trainer.tasks.environment import Observation, Transition
 
@@ -67,9 +66,8 @@ def reward_of_the_mean(learner) -> float:
     return float(torch.exp(-(mean - target[:, 0]).square().sum(-1)).mean())
 
 
-@pytest.mark.parametrize("mirror", [True, False])
-def test_it_learns_the_toy(make_learner, mirror):
-    learner = make_learner(mirror=mirror)
+def test_it_learns_the_toy(make_learner):
+    learner = make_learner()
     before = reward_of_the_mean(learner)
     for _ in range(12):
         told = learner.iterate()
@@ -180,7 +178,7 @@ def gradients(learner, samples: Samples) -> dict[str, torch.Tensor]:
 
 
 def test_every_sample_is_seen_once_an_epoch_in_an_order_of_its_own(make_learner):
-    shown = recorded(make_learner(mirror=False, epochs=3, minibatches=4), marked(32))
+    shown = recorded(make_learner(epochs=3, minibatches=4), marked(32))
     assert [len(inputs.proprioception) for inputs in shown] == [8] * 12
     epochs = [torch.cat([i.proprioception[:, 0, 0] for i in shown[k : k + 4]]) for k in (0, 4, 8)]
     for epoch in epochs:
@@ -188,63 +186,18 @@ def test_every_sample_is_seen_once_an_epoch_in_an_order_of_its_own(make_learner)
     assert not torch.equal(epochs[0], epochs[1]) and not torch.equal(epochs[1], epochs[2])
 
 
-def test_every_sample_is_seen_beside_its_mirror_image(make_learner):
-    shown = recorded(make_learner(mirror=True, epochs=1, minibatches=4), marked(32))
-    assert [len(inputs.proprioception) for inputs in shown] == [16] * 4
-    seen = []
-    for inputs in shown:
-        image, sample = inputs.proprioception[:, 0].chunk(2)
-        # left and right change places, and both angles (rolls) their signs
-        torch.testing.assert_close(image, -sample.flip(-1))
-        seen += sample[:, 0].tolist()
-    assert sorted(seen) == pytest.approx([m / 100 for m in range(1, 33)])
-
-
-def test_from_the_mirror_image_of_it_all_the_same_is_learnt(make_learner, two_joints):
-    images = marked(32)
-    TorchMirror(Mirror.of(two_joints))(images, 32)
-    for mirror in (True, False):
-        learners = [make_learner(mirror=mirror, minibatches=1) for _ in range(2)]
-        one, other = (gradients(learner, batch) for learner, batch in zip(learners, (marked(32), images), strict=True))
-        same = [torch.allclose(one[name], other[name], rtol=1e-4, atol=1e-6) for name in one]
-        assert all(same) if mirror else not all(same)
-
-
-def test_a_mirrored_sample_is_mirrored_throughout(contract):
-    """Seen, commanded, done and meant: as the contract's own reflections, and only as many as asked for."""
-    n, size, generator = contract.robot.count, contract.observation.frame_size, torch.Generator().manual_seed(0)
-    mirror = Mirror.of(contract)
-
-    def random(*shape: int) -> torch.Tensor:
-        return torch.randn(*shape, generator=generator)
-
-    samples = Samples(random(5, 3, size), random(5, 3), random(5, n), *[random(5)], random(5, n), *[random(5)] * 3)
-    before = copy.deepcopy(samples)
-    TorchMirror(mirror)(samples, 2)
-    for name, reflection in {"proprioception": mirror.frame, "command": mirror.command, "action": mirror.action,
-                             "mean": mirror.action}.items():  # fmt: skip
-        was, now = getattr(before, name), getattr(samples, name)
-        np.testing.assert_array_equal(now[:2], reflection(was[:2].numpy()))
-        assert torch.equal(now[2:], was[2:])
-    for name in ("log_probability", "value", "advantage", "returns"):
-        assert torch.equal(getattr(samples, name), getattr(before, name))
-
-
 # -- the gradient
 
 
 def at_once(learner, samples: Samples) -> dict[str, torch.Tensor]:
-    """The gradient of the loss as the module's first lines have it, in one piece, of samples and mirror images."""
+    """The gradient of the loss as the module's first lines have it, in one piece."""
     config, brain = learner.config, learner.brain
     brain.value_normaliser.update(samples.returns[:, None])
     returns = brain.value_normaliser(samples.returns[:, None])[:, 0]
     advantage = (samples.advantage - samples.advantage.mean()) / samples.advantage.std()
-    seen = torch.cat((-samples.proprioception.flip(-1), samples.proprioception))
-    done = torch.cat((-samples.action.flip(-1), samples.action))
-    old, advantage, returns = (torch.cat((t, t)) for t in (samples.log_probability, advantage, returns))
-    output = brain(Inputs(seen))
+    output = brain(Inputs(samples.proprioception))
     policy = torch.distributions.Normal(output.mean, brain.log_std.exp())
-    ratio = (policy.log_prob(done).sum(-1) - old).exp()
+    ratio = (policy.log_prob(samples.action).sum(-1) - samples.log_probability).exp()
     gain = torch.min(ratio * advantage, ratio.clamp(1 - config.clip, 1 + config.clip) * advantage).mean()
     error = (output.value[:, 0] - returns).square().mean()
     spread = policy.entropy().sum(-1).mean()
@@ -332,11 +285,9 @@ def test_the_rate_stays_within_its_bounds(make_learner):
     assert make_learner(rate=1e-3, rate_bounds=(9e-4, 1.0), divergence=1e-12).iterate().rate == 9e-4
 
 
-@pytest.mark.parametrize("mirror", [True, False])
-def test_between_half_and_twice_the_aim_the_rate_stays(make_learner, mirror):
-    """With the mirror too: what a policy makes of a mirror image was never what it did, and is no divergence."""
+def test_between_half_and_twice_the_aim_the_rate_stays(make_learner):
     samples = marked(32)
-    learner = make_learner(mirror=mirror, rate=1e-3, epochs=1, minibatches=1, divergence=0.01)
+    learner = make_learner(rate=1e-3, epochs=1, minibatches=1, divergence=0.01)
     with torch.no_grad():
         here = learner.brain(Inputs(samples.proprioception)).mean
     # equal spreads: KL = sum of (shift / sigma)^2 / 2 = 2 * (0.05 / 0.5)^2 / 2 = 0.01, the aim
@@ -362,7 +313,7 @@ def test_explained_variance(make_learner):
 
 def test_the_share_of_clipped_samples(make_learner):
     samples = marked(32)
-    learner = make_learner(mirror=False, epochs=1, minibatches=1, clip=0.2)
+    learner = make_learner(epochs=1, minibatches=1, clip=0.2)
     with torch.no_grad():
         density = log_probability(
             learner.brain(Inputs(samples.proprioception)).mean, learner.brain.log_std, samples.action

@@ -135,7 +135,7 @@ def reflected(motion: Motion) -> Motion:
 
 
 def test_the_mirror_image_earns_the_same():
-    """Every sample is learnt from beside its mirror image: no term may tell left from right."""
+    """He has two equal sides: no term may tell left from right."""
     random, robot, count = np.random.default_rng(0), load_robot("jack"), 8
     joints = random.normal(size=(6, count, robot.count))
     body = random.normal(size=(3, count, 3))
