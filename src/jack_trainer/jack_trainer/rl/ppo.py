@@ -42,8 +42,10 @@ class PPOConfig:
     lam: float = 0.9
     #: how far the probability ratio may move in one update
     clip: float = 0.2
-    #: weight of the entropy bonus
-    entropy: float = 0.0
+    #: weight of the entropy bonus; below 0 a charge: much noise finds his feet, little lets him follow closely
+    entropy: float = -0.03
+    #: the exploration noise never falls below this, in units of action
+    noise: float = 0.3
     #: weight of the value loss: its gradient through the shared trunk outweighs the policy's many times over
     value: float = 0.3
     #: step size at the start
@@ -170,6 +172,8 @@ class PPO:
         _require_finite(*row)
         self._adapt(row[_MEASURED.index("divergence")])
         self.optimiser.step()
+        with torch.no_grad():
+            self.brain.log_std.clamp_(min=math.log(self.config.noise))
         return row
 
     def _loss(self, part: Samples, old_log_std: Tensor) -> tuple[Tensor, Tensor]:

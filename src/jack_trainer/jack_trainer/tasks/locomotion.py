@@ -22,6 +22,8 @@ from jack_trainer.tasks.rewards import TERMS, Motion, RewardWeights, total_rewar
 
 #: What belongs to the randomised bodies in a `state_dict`.
 _BODY = "body."
+#: Value of the reward term `velocity`, 0 to 1, from which on the curriculum grows.
+_FOLLOWING = 0.4
 #: How fast the curriculum grows while everybody follows and nobody falls [1/s].
 _GROWTH = 0.05
 #: [m/s^2]
@@ -270,7 +272,7 @@ class Locomotion:
 
     def _grow(self, terminated: NDArray[np.bool_]) -> None:
         """Ask for more the better he follows, for less the more he falls."""
-        following = 2.0 * float(TERMS["velocity"](self.motion).mean()) - 1.0
+        following = float(TERMS["velocity"](self.motion).mean()) / _FOLLOWING - 1.0
         change = _GROWTH * (following * self._period - 10.0 * float(terminated.mean()))
         self._level[:] = np.clip(self._level + change, self.config.curriculum, 1.0)
 
