@@ -6,7 +6,7 @@ import pytest
 from jack_contract.errors import ContractError, ShapeError, UnknownNameError
 from jack_contract.observation import History, Term, encode_command
 from jack_contract.rotation import projected_gravity
-from jack_contract.state import Command, RobotState
+from jack_contract.state import RobotState
 from jack_contract.testing import sample_contract, sample_state
 
 CONTRACT = sample_contract()

@@ -1,4 +1,4 @@
-"""The commands of ./jack that are about Jack himself: train, deploy, evaluate.
+"""The commands of ./jack that are about Jack himself: train, deploy, evaluate, status, report.
 
 Each command's class is its command line. What takes long to load is loaded by the command that needs it.
 """
@@ -48,6 +48,8 @@ class Train:
     env: str = ""
     # seconds of training on a Gymnasium task at most; 0: as many as the steps take
     seconds: float = 0.0
+    # bodies and sensors that he learns in: off (as modelled), on, wide
+    randomization: str = "on"
     # show him living in a simulation of his own; without it only the training runs, and no ROS
     live: bool = True
     # the world of the live simulation
@@ -87,6 +89,7 @@ class Train:
                 runs=self.runs,
                 brain=self.brain,
                 environments=self.environments or ENVIRONMENTS,
+                randomization=self.randomization,
             )
         )
 
@@ -144,8 +147,10 @@ class Evaluate:
 
     # policy file, checkpoint or run; by default the policy that was written last
     policy: Positional[Path | None] = None
-    # how many
+    # how many, in each world
     episodes: int = 100
+    # score him by kind of command, and in worlds that he never saw; otherwise only the exam of his phase is held
+    worlds: bool = True
     # of everything random
     seed: int = 1
     # folder of the trainings
@@ -153,13 +158,62 @@ class Evaluate:
 
     def run(self) -> int:
         """Do it; returns the exit code."""
+        from rich.console import Console
+
+        from jack_trainer import scorecard
         from jack_trainer.exam import examine, find_policy
 
         path = find_policy(self.policy, self.runs)
         print(f"Examining {path}", flush=True)
-        result = examine(path, self.episodes, self.seed)
+        result = examine(path, self.episodes, self.seed, self.worlds)
         print(result)
+        if result.scores:
+            Console().print(scorecard.table(result.scores))
+            print(f"Saved in {scorecard.save(result.scores, scorecard.folder_of(path))}")
         return OK if result.passed else FAILED
+
+
+@dataclass(frozen=True)
+class Status:
+    """Show where a training is, while it runs or afterwards."""
+
+    # name or folder; newest: the one that was written to last
+    run_name: Annotated[Positional[str], tyro.conf.arg(metavar="RUN")] = NEWEST
+    # look again and again, until it ends or Ctrl-C
+    watch: bool = False
+    # folder of the trainings
+    runs: Path = runs_folder()
+
+    def run(self) -> int:
+        """Do it; returns the exit code."""
+        from jack_trainer import progress_file, status
+
+        found = progress_file.find_run(self.run_name, self.runs)
+        try:
+            (status.watch if self.watch else status.show)(found)
+        except KeyboardInterrupt:
+            return live_graph.INTERRUPTED
+        return OK
+
+
+@dataclass(frozen=True)
+class Report:
+    """Make a training's page, report.html in its folder: curves, film, evaluation, configuration."""
+
+    # name or folder; newest: the one that was written to last
+    run_name: Annotated[Positional[str], tyro.conf.arg(metavar="RUN")] = NEWEST
+    # with a film of the newest policy, which takes some 20 s
+    film: bool = True
+    # folder of the trainings
+    runs: Path = runs_folder()
+
+    def run(self) -> int:
+        """Do it; returns the exit code."""
+        from jack_trainer import progress_file, report
+
+        found = progress_file.find_run(self.run_name, self.runs)
+        print(report.write_report(found, self.film).absolute())
+        return OK
 
 
 def resumed(name: str, runs: Path) -> Path:
@@ -186,14 +240,16 @@ def arguments(given: Sequence[str]) -> list[str]:
     return words
 
 
-def parse(given: Sequence[str]) -> Train | Deploy | Evaluate:
+def parse(given: Sequence[str]) -> Train | Deploy | Evaluate | Status | Report:
     """The command that a command line asks for."""
     return tyro.cli(
         Annotated[Train, tyro.conf.subcommand("train")]
         | Annotated[Deploy, tyro.conf.subcommand("deploy")]
-        | Annotated[Evaluate, tyro.conf.subcommand("evaluate")],
+        | Annotated[Evaluate, tyro.conf.subcommand("evaluate")]
+        | Annotated[Status, tyro.conf.subcommand("status")]
+        | Annotated[Report, tyro.conf.subcommand("report")],
         prog="./jack",
-        description="Jack: teach him, set him to work, score him.",
+        description="Jack: teach him, set him to work, score him, see how it goes.",
         args=arguments(given),
     )
 

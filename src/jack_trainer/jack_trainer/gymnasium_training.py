@@ -31,7 +31,7 @@ from jack_trainer.rl.ppo import PPO, EpisodeLog, PPOConfig, UpdateStats
 from jack_trainer.rl.reinforce import Reinforce, ReinforceConfig, ReinforceStats
 from jack_trainer.session import Interrupts
 from jack_trainer.tasks.environment import Observation
-from jack_trainer.tasks.gymnasium_task import PREFIX, GymnasiumTask, make_task, no_mirror
+from jack_trainer.tasks.gymnasium_task import GymnasiumTask, make_task
 
 WEIGHTS, RUN = "weights.safetensors", "run.json"
 
@@ -39,7 +39,7 @@ WEIGHTS, RUN = "weights.safetensors", "run.json"
 #: experienced is looked at more often.
 GYMNASIUM_PPO = PPOConfig(
     rollout=128, epochs=5, minibatches=8, gamma=0.99, lam=0.95, value=0.5, rate=5e-4, rate_bounds=(5e-5, 2e-3),
-    divergence=0.015, mirror=False,
+    divergence=0.015,
 )  # fmt: skip
 
 
@@ -73,8 +73,6 @@ class GymnasiumOptions:
     def __post_init__(self) -> None:
         if not (0 < self.steps <= 10**12 and 0 <= self.seed < 2**63 and 0 <= self.seconds < math.inf):
             raise JackError(f"steps must be positive, seed and seconds at least 0, given: {self}.")
-        if isinstance(self.learner, PPOConfig) and self.learner.mirror:
-            raise JackError("A Gymnasium task has no left and right: set mirror to False.")
 
 
 @dataclass(frozen=True)
@@ -140,6 +138,8 @@ class GymnasiumTraining:
         self.task = task or make_task(options.env, options.environments, options.seed, options.vectorization)
         self.brain = Brain(self.task.contract, preset(options.brain), std=options.noise)
         self.learner: Learner = self._learner()
+        #: what a training is for: of PPO the average of the late brains, see `PPO`
+        self.policy = self.learner.average if isinstance(self.learner, PPO) else self.brain
         #: of PPO; REINFORCE says how many they were
         self._steps_per_update = self.task.count * getattr(options.learner, "rollout", 0)
         self.curve: list[Point] = []
@@ -171,7 +171,7 @@ class GymnasiumTraining:
     def save(self) -> None:
         """Write the weights, and then what they are of."""
         self.run_folder.mkdir(parents=True, exist_ok=True)
-        state = {name: tensor.contiguous() for name, tensor in self.brain.state_dict().items()}
+        state = {name: tensor.contiguous() for name, tensor in self.policy.state_dict().items()}
         story = {
             "options": asdict(self.options),
             "learner": type(self.learner).__name__,
@@ -182,11 +182,25 @@ class GymnasiumTraining:
         storage.replace_file(self.run_folder / WEIGHTS, save(state))
         storage.replace_file(self.run_folder / RUN, json.dumps(story, indent=1, default=str).encode())
 
+    def scene(self, point: Point) -> Scene:
+        """What there is to be seen, up to whichever of steps and seconds is used up first."""
+        options, speed, robot = self.options, point.step / point.seconds, self.task.contract.robot
+        total = min(options.steps, round(options.seconds * speed)) if options.seconds else options.steps
+        return Scene(
+            phase=robot.name,
+            step=point.step,
+            total_steps=max(total, 1),
+            steps_per_second=speed,
+            mean_return=point.mean_return,
+            mean_episode_length=point.mean_length * robot.control_period,
+            remaining=max(0, total - point.step) / speed,
+        )
+
     def _learner(self) -> Learner:
         config, brain, task, seed = self.options.learner, self.brain, self.task, self.options.seed
         if isinstance(config, ReinforceConfig):
             return Reinforce(brain, task, config, seed)
-        return PPO(brain, task, config, no_mirror(task.contract), seed)
+        return PPO(brain, task, config, seed)
 
     def _iterate(self, log: SummaryWriter, begun: float) -> None:
         """One update, one point on the curve."""
@@ -241,27 +255,13 @@ def train_gymnasium(options: GymnasiumOptions) -> int:
     with Interrupts() as interrupts, Display() as display:
         display.show(Scene(note="loading"))
         with GymnasiumTraining(options) as training:
-            result = training.run(lambda: interrupts.came, lambda point: display.show(_scene(options, point)))
+            result = training.run(lambda: interrupts.came, lambda point: display.show(training.scene(point)))
         end = result.end
         told = f"{end.step:,} steps in {end.seconds:.0f} s, mean return {end.mean_return:.1f}"
         display.say(told, "bold green")
         display.say(f"  weights      {result.run / WEIGHTS}")
         display.say(f"  curves       tensorboard --logdir {result.run}")
     return INTERRUPTED if interrupts.came else OK
-
-
-def _scene(options: GymnasiumOptions, point: Point) -> Scene:
-    """Where a training stands, by whichever of its two limits comes first."""
-    speed = point.step / point.seconds
-    total = min(options.steps, round(options.seconds * speed)) if options.seconds else options.steps
-    return Scene(
-        phase=options.env.removeprefix(PREFIX),
-        step=point.step,
-        total_steps=total,
-        steps_per_second=speed,
-        mean_return=point.mean_return,
-        remaining=max(0, total - point.step) / speed,
-    )
 
 
 def _new_run(runs: Path, name: str) -> Path:

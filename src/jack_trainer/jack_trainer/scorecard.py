@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.table import Table
 
-from jack_contract.arrays import Array, Float64
+from jack_contract.arrays import Array
 from jack_contract.contract import Contract
 from jack_sim.batch import BatchWorld
 from jack_sim.randomization import ON, Randomization, fixed
@@ -86,7 +86,7 @@ class Score:
 class _Moment:
     """Sums of squares and such of N robots in one control period, by name, and who counts."""
 
-    numbers: dict[str, Float64]
+    numbers: dict[str, Array]
     command: Array
     standing: NDArray[np.bool_]
 
@@ -149,7 +149,7 @@ def live(
             return
 
 
-def _only(where: NDArray[np.bool_], values: Array) -> Array:
+def _only(where: NDArray[np.bool_] | np.bool_, values: Array) -> Array:
     return np.where(where, values, np.nan)
 
 

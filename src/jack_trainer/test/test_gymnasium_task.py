@@ -8,8 +8,7 @@ from gymnasium.vector import AutoresetMode, SyncVectorEnv
 from jack_brain.network.brain import Brain, Inputs
 from jack_contract.contract import Contract
 from jack_contract.errors import JackError, UnknownNameError
-from jack_contract.mirror import Mirror
-from jack_trainer.tasks.gymnasium_task import GymnasiumTask, make_task, no_mirror
+from jack_trainer.tasks.gymnasium_task import GymnasiumTask, make_task
 
 
 class Clock(gymnasium.Env):
@@ -95,15 +94,6 @@ def test_the_contract_fits_a_brain_and_is_no_robots():
     assert brain(Inputs(torch.zeros(4, 1, 3))).mean.shape == (4, 2)
     with pytest.raises(UnknownNameError, match="raw"):
         Contract.from_json(contract.to_json())
-
-
-def test_what_has_no_sides_is_its_own_image():
-    contract = task({}).contract
-    mirror = no_mirror(contract)
-    assert isinstance(mirror, Mirror)
-    frame = np.arange(3, dtype=np.float32)
-    np.testing.assert_array_equal(mirror.frame(frame), frame)
-    assert len(mirror.action.index) == 2
 
 
 def test_what_a_learner_cannot_use_is_refused_in_words():

@@ -177,7 +177,9 @@ def test_who_is_told_to_walk_is_shown_the_rhythm_and_moved_by_it(make_locomotion
     np.testing.assert_array_equal(now["phase"], rhythm.phase)
     np.testing.assert_array_equal(now["pace"], rhythm.pace)
     assert 2 <= walking.sum() <= 6
-    np.testing.assert_array_equal(rhythm.pace[walking], environment.command[walking])  # by now he is as fast as asked
+    np.testing.assert_array_equal(
+        rhythm.pace[walking], environment.command[walking]
+    )  # by now he is as fast as asked
     np.testing.assert_array_equal((np.abs(offsets) > 1e-9).any(axis=-1), walking)
 
 

@@ -14,6 +14,7 @@ from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 import torch
@@ -105,7 +106,7 @@ class PPO:
         self.random = torch.Generator().manual_seed(seed)
         self.optimiser = torch.optim.Adam(self._weights, lr=config.rate, fused=True)
         self._averaged = AveragedModel(brain, multi_avg_fn=get_ema_multi_avg_fn(config.memory))
-        self.average: Brain = self._averaged.module
+        self.average = cast(Brain, self._averaged.module)
         self.observation = environment.reset()
         self.rollout = Rollout(config.rollout, environment.count, *_sizes(self.observation, brain))
         self.episodes = EpisodeLog()
