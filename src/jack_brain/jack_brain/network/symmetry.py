@@ -1,9 +1,9 @@
 """Left and right are one: the network sees every step as if the left foot made it.
 
-While the right foot swings, the network is shown the mirror image of what the robot feels and is asked for, and what it
-answers is mirrored back. The policy is then symmetric, exactly, and learns each step once instead of twice
+While the right foot swings, the network is shown the mirror image of what the robot feels and is asked for, and
+what it answers is mirrored back. The policy is then symmetric, exactly, and learns each step once instead of twice
 (phase-based symmetry, after Abdolhosseini et al. 2019, "On Learning Symmetric Locomotion"). At rest, and where a
-sentence or a picture says more than the body's two sides do, nothing is mirrored.
+sentence or a picture says more than the two sides of a body do, nothing is mirrored.
 """
 
 from __future__ import annotations

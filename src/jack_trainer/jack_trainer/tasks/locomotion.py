@@ -273,7 +273,7 @@ class Locomotion:
     def _grow(self, terminated: NDArray[np.bool_]) -> None:
         """Ask for more the better he follows, for less the more he falls."""
         following = float(TERMS["velocity"](self.motion).mean()) / _FOLLOWING - 1.0
-        change = _GROWTH * (following * self._period - 10.0 * float(terminated.mean()))
+        change = _GROWTH * (following * self._period - 5.0 * float(terminated.mean()))
         self._level[:] = np.clip(self._level + change, self.config.curriculum, 1.0)
 
     def _push(self, may: NDArray[np.bool_]) -> NDArray[np.bool_]:
