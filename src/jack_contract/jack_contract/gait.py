@@ -129,12 +129,12 @@ class GaitSpec:
 _SWING = {"hip_pitch": -0.4, "knee": 0.8, "ankle_pitch": -0.4}
 #: Offsets of the left side's joints as its foot leaves the ground: behind, to the right, and turned to the right of
 #: where it will land, while the arm is in front [rad for 1 m/s, 1 m/s, 1 rad/s]. With a leg of 0.6 m and steps of
-#: 0.4 s feet that do not slip need a third of a radian; what gives way under the load takes the rest.
+#: 0.4 s feet that do not slip need a third of a radian; the policy adds the rest.
 _STRIDE = {
-    "hip_pitch": (0.4, 0.0, 0.0),
-    "ankle_pitch": (-0.4, 0.0, 0.0),
-    "hip_roll": (0.0, -0.4, 0.0),
-    "ankle_roll": (0.0, 0.4, 0.0),
+    "hip_pitch": (0.28, 0.0, 0.0),
+    "ankle_pitch": (-0.28, 0.0, 0.0),
+    "hip_roll": (0.0, -0.28, 0.0),
+    "ankle_roll": (0.0, 0.28, 0.0),
     "hip_yaw": (0.0, 0.0, -0.2),
     "shoulder_pitch": (-0.4, 0.0, 0.0),
 }

@@ -46,7 +46,7 @@ class PPOConfig:
     #: weight of the entropy bonus; below 0 a charge: much noise finds his feet, little lets him follow closely
     entropy: float = -0.03
     #: the exploration noise never falls below this, in units of action
-    noise: float = 0.3
+    noise: float = 0.5
     #: weight of the value loss: its gradient through the shared trunk outweighs the policy's many times over
     value: float = 0.3
     #: step size at the start

@@ -23,7 +23,7 @@ from jack_trainer.tasks.rewards import TERMS, Motion, RewardWeights, total_rewar
 #: What belongs to the randomised bodies in a `state_dict`.
 _BODY = "body."
 #: Value of the reward term `velocity`, 0 to 1, from which on the curriculum grows.
-_FOLLOWING = 0.4
+_FOLLOWING = 0.45
 #: How fast the curriculum grows while everybody follows and nobody falls [1/s].
 _GROWTH = 0.05
 #: [m/s^2]

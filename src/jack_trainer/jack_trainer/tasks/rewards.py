@@ -104,7 +104,7 @@ class RewardWeights:
     alive: float = 1.0
     fall: float = -100.0
     upright: float = 1.0
-    velocity: float = 3.0
+    velocity: float = 5.0
     yaw_rate: float = 1.5
     height: float = 0.5
     capture: float = 2.0
