@@ -1,0 +1,186 @@
+"""`status.json` in a run's folder: where a training is, for whoever looks from outside while it runs.
+
+Nothing of it is needed to go on with the training; that is what checkpoints are for.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from jack_contract.errors import JackError
+from jack_launch.graphs import NEWEST
+
+if TYPE_CHECKING:  # a look from outside needs no torch
+    from jack_trainer.school import Progress
+
+NAME = "status.json"
+#: What a run's folder is known by: the first is written at its start, the second after its first update.
+RUN = "run.json"
+#: Least time between two writes [s].
+INTERVAL = 1.0
+#: A larger file is none of ours [bytes].
+_MAX_BYTES = 64 << 10
+
+
+class StatusError(JackError):
+    """No run, or a status that cannot be read."""
+
+
+class Status(BaseModel):
+    """Where a training was when this was written."""
+
+    model_config = ConfigDict(extra="forbid", ser_json_inf_nan="constants")
+
+    #: 1 for this layout
+    version: Literal[1] = 1
+    phase: str
+    #: environment steps, so far and in all
+    step: int
+    total_steps: int
+    #: updates
+    update: int
+    #: environment steps per second of late
+    steps_per_second: float
+    mean_return: float
+    #: [s]
+    mean_episode_length: float
+    #: estimated time left [s]
+    remaining: float
+    #: name of the newest checkpoint; empty before the first
+    checkpoint: str
+    #: what came of the last exam, in words; empty before the first
+    exam: str = ""
+    #: why it ended (passed, steps, stopped); empty while it goes on
+    ended: str = ""
+    #: the machine and the process that trains, and that process' start [clock ticks since boot; 0: not known]
+    host: str
+    pid: int
+    pid_started: int = 0
+    #: when this was written [s since 1970]
+    written: float
+
+    @property
+    def alive(self) -> bool | None:
+        """Whether the process that wrote this still runs; None if it ran on another machine."""
+        if self.host != socket.gethostname():
+            return None
+        started = _started(self.pid)
+        return started is not None and self.pid_started in (0, started)
+
+
+def write(run: Path, progress: Progress, exam: str = "", ended: str = "") -> bool:
+    """Tell where a training is; call it after each update, and once at the end.
+
+    A disk that takes no status stops no training: the next checkpoint will say what is wrong with it.
+
+    Args:
+        run: its folder.
+        progress: as the school has it.
+        exam: what came of the last exam, in words, as long as it is the last.
+        ended: why the training is over; empty while it goes on.
+
+    Returns:
+        Whether it was written: not within a second of the last time, unless the training ended.
+    """
+    from jack_trainer.checkpoint import replace_file
+
+    path = run / NAME
+    try:
+        if not ended and 0.0 <= time.time() - path.stat().st_mtime < INTERVAL:
+            return False
+    except OSError:  # the first time
+        pass
+    try:
+        replace_file(path, _status(progress, exam, ended).model_dump_json(indent=1).encode())
+    except OSError:
+        return False
+    return True
+
+
+def _status(progress: Progress, exam: str, ended: str) -> Status:
+    return Status(
+        phase=progress.phase,
+        step=progress.step,
+        total_steps=progress.total_steps,
+        update=progress.update,
+        steps_per_second=progress.steps_per_second,
+        mean_return=progress.mean_return,
+        mean_episode_length=progress.mean_episode_length,
+        remaining=progress.remaining,
+        checkpoint=progress.checkpoint.name if progress.checkpoint else "",
+        exam=exam,
+        ended=ended,
+        host=socket.gethostname(),
+        pid=os.getpid(),
+        pid_started=_started(os.getpid()) or 0,
+        written=time.time(),
+    )
+
+
+def read(run: Path) -> Status:
+    """Where the training of a run is.
+
+    Raises:
+        StatusError: nothing was written yet, it is torn, or another version of Jack wrote it.
+    """
+    path = run / NAME
+    try:
+        with path.open("rb") as file:
+            data = file.read(_MAX_BYTES + 1)
+    except FileNotFoundError:
+        raise StatusError(f"{run} has no {NAME} yet; it is written after the first update.") from None
+    except OSError as error:
+        raise StatusError(f"{path} cannot be read: {error.strerror}.") from error
+    if len(data) > _MAX_BYTES:
+        raise StatusError(f"{path} has more than {_MAX_BYTES:,} bytes; it is no status of a training.")
+    try:
+        return Status.model_validate_json(data)
+    except ValidationError as error:
+        raise StatusError(f"{path} {_in_words(error)}") from error
+
+
+def _in_words(error: ValidationError) -> str:
+    """What is wrong with a file: other versions first, for they explain everything else."""
+    wrong = {".".join(map(str, found["loc"])): found for found in error.errors(include_url=False)}
+    if "version" in wrong:
+        return f"is of version {wrong['version']['input']!r}, and this Jack reads 1: use the one that trains there."
+    if "" in wrong:
+        return f"is torn or no JSON: {wrong['']['msg']}."
+    return f"is no status of a training; look at {', '.join(wrong)}."
+
+
+def _started(pid: int) -> int | None:
+    """When a process was started [clock ticks since boot]; None if there is none, 0 if that cannot be known."""
+    try:
+        # The program's name, in brackets, may hold anything. After it come the state and, as 20th word, the start
+        # (proc(5)).
+        words = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        return None if words[0] == "Z" else int(words[19])
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, IndexError):
+        return 0
+
+
+def find_run(name: str, runs: Path) -> Path:
+    """The run that is meant: a folder, the name of one in `runs`, or `newest`, the one that was last written to.
+
+    Raises:
+        StatusError: there is none; lists those that are there.
+    """
+    marks = sorted((mark.stat().st_mtime, mark.parent) for file in (RUN, NAME) for mark in runs.glob(f"*/{file}"))
+    known = {run: written for written, run in marks}
+    if name == NEWEST and known:
+        return max(known, key=lambda run: known[run])
+    places = [] if name == NEWEST else [Path(name), runs / name]
+    found = next((run for run in places if any((run / file).is_file() for file in (RUN, NAME))), None)
+    if found is None:
+        there = ", ".join(sorted(run.name for run in known)) or "none; ./jack train makes one"
+        raise StatusError(f"There is no run '{name}'. In {runs.absolute()} there are: {there}.")
+    return found

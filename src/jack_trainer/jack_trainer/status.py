@@ -1,0 +1,99 @@
+"""What ./jack status shows: where a run is, now or for as long as it goes on."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+from rich.console import Console
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from jack_trainer import progress_file
+from jack_trainer.display import duration
+from jack_trainer.progress_file import Status
+
+#: Seconds between two looks.
+PERIOD = 1.0
+#: Name of the report in a run's folder.
+REPORT = "report.html"
+_ENDED = {"passed": "passed", "steps": "all its steps are done", "stopped": "stopped"}
+
+
+def show(run: Path, console: Console | None = None) -> None:
+    """Print where a run is.
+
+    Raises:
+        StatusError: it cannot be told; says why.
+    """
+    (console or Console()).print(table(run, progress_file.read(run), time.time()))
+
+
+def watch(run: Path, console: Console | None = None, period: float = PERIOD) -> None:
+    """Show where a run is, again and again, until it ends or its process is gone.
+
+    Raises:
+        StatusError: it cannot be told; says why.
+    """
+    status = progress_file.read(run)
+    with Live(table(run, status, time.time()), console=console, auto_refresh=False) as live:
+        while not status.ended and status.alive is not False:
+            time.sleep(period)
+            status = progress_file.read(run)
+            live.update(table(run, status, time.time()), refresh=True)
+
+
+def table(run: Path, status: Status, now: float) -> Table:
+    """Everything that is known of a run at `now` [s since 1970]."""
+    share = min(1.0, status.step / status.total_steps) if status.total_steps else 0.0
+    steps = Table.grid(padding=(0, 1))
+    bar = ProgressBar(total=1.0, completed=share, width=20)
+    steps.add_row(f"{status.step:,} of {status.total_steps:,}", bar, f"{share:.0%}")
+    grid = Table(title=Text(f"{run.name}"), title_justify="left", show_header=False, box=None, padding=(0, 2))
+    grid.add_column(style="dim")
+    grid.add_column(overflow="fold")
+    for name, value in (
+        ("phase", Text(status.phase)),
+        ("state", _state(status, now)),
+        ("step", steps),
+        ("speed", Text(f"{status.steps_per_second:,.0f} steps/s")),
+        ("return", Text(f"{status.mean_return:.2f}")),
+        ("episode", Text(f"{status.mean_episode_length:.1f} s")),
+        ("last exam", Text(status.exam or "none yet")),
+        ("checkpoint", Text(_checkpoint(run, status, now))),
+        ("time left", Text("0:00" if status.ended else duration(status.remaining))),
+        ("process", Text(f"{status.pid} on {status.host}, {_process(status)}")),
+        ("report", Text(_report(run))),
+    ):
+        grid.add_row(name, value)
+    return grid
+
+
+def _state(status: Status, now: float) -> Text:
+    if status.ended:
+        return Text(_ENDED.get(status.ended, status.ended), "green")
+    age = duration(max(0.0, now - status.written))
+    if status.alive is False:
+        return Text(f"died; last heard of {age} ago. Go on with ./jack train --resume", "red")
+    return Text(f"training; last heard of {age} ago", "cyan")
+
+
+def _process(status: Status) -> str:
+    return {True: "running", False: "gone", None: "of which nothing is known here"}[status.alive]
+
+
+def _checkpoint(run: Path, status: Status, now: float) -> str:
+    if not status.checkpoint:
+        return "none yet"
+    try:
+        written = (run / "checkpoints" / status.checkpoint).stat().st_mtime
+    except OSError:
+        return f"{status.checkpoint}, gone"
+    return f"{status.checkpoint}, {duration(max(0.0, now - written))} old"
+
+
+def _report(run: Path) -> str:
+    path = run / REPORT
+    return str(path.absolute()) if path.is_file() else f"none yet; ./jack report {run.name} makes one"
