@@ -9,18 +9,25 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+import numpy as np
+import onnx
 import pytest
 
 pytest.importorskip("rclpy", reason="needs ROS 2 and Jack's messages: ./jack test has them")
 
 from jack_msgs.msg import JointCommand, Policy
+from jack_msgs.srv import LoadPolicy
 from lifecycle_msgs.srv import GetState
+from rclpy.client import Client
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy, qos_profile_sensor_data
 from sensor_msgs.msg import JointState
 from std_srvs.srv import SetBool, Trigger
 
+from jack_brain.policy_file import CONTRACT, DIGEST, SEAL_SIZE, seal
+from jack_contract.contract import Contract, default_contract
+from jack_contract.testing import mutations
 from jack_contract.wire import nanoseconds
 from jack_launch.description import NodeSpec
 from jack_launch.graphs import DEPLOY
@@ -43,6 +50,7 @@ class RunningGraph:
     specs: tuple[NodeSpec, ...]
     supervisor: Supervisor
     connection: Connection
+    clients: dict[str, Client] = field(default_factory=dict)
 
     @property
     def node(self):
@@ -60,7 +68,9 @@ class RunningGraph:
             self.connection.listen(0.05)
 
     def call(self, kind, name, request):
-        client = self.node.create_client(kind, name)
+        if name not in self.clients:
+            self.clients[name] = self.node.create_client(kind, name)
+        client = self.clients[name]
         self.until(client.service_is_ready, name)
         future = client.call_async(request)
         self.until(future.done, name)
@@ -112,6 +122,39 @@ def test_jack_is_let_down_and_the_whole_graph_is_as_a_ros_user_expects(graph, po
         "/brain/load_policy",
     } <= services
     graph.until(lambda: graph.sight.standing(time.monotonic()) > 3.0, "he does not stand")
+
+
+def test_a_thousand_damaged_files_and_every_other_contract_are_refused_while_he_stands(graph, policies, tmp_path):
+    good, random = policies[0].read_bytes(), np.random.default_rng(0)
+    graph.until(lambda: graph.sight.gantry == STANDING)
+    events, swaps = len(graph.sight.events), graph.sight.brain.swaps
+    file = tmp_path / "policy.onnx"
+
+    def refused(data: bytes) -> str:
+        file.write_bytes(data)
+        answer = graph.call(LoadPolicy, "brain/load_policy", LoadPolicy.Request(path=str(file)))
+        assert not answer.success
+        return answer.message
+
+    for bit in random.integers(0, 8 * len(good), 500):
+        damaged = bytearray(good)
+        damaged[bit // 8] ^= 1 << bit % 8
+        refused(bytes(damaged))
+    for length in random.integers(0, len(good), 500):
+        refused(good[:length])
+    for difference, contract in mutations(default_contract()).items():
+        assert difference.strip() in refused(for_another(good, contract))
+    assert graph.sight.events[events:] == []  # nobody fell, nobody was lifted
+    assert (graph.sight.gantry, graph.sight.brain.mode) == (STANDING, JointCommand.RUN)
+    assert graph.sight.brain.swaps == swaps
+
+
+def for_another(policy: bytes, contract: Contract) -> bytes:
+    """A policy file, sound in itself, that says it was made under another contract."""
+    model = onnx.load_from_string(policy[:-SEAL_SIZE])
+    entries = {entry.key: entry.value for entry in model.metadata_props}
+    onnx.helper.set_model_props(model, entries | {CONTRACT: contract.to_json(), DIGEST: contract.digest})
+    return seal(model.SerializeToString())
 
 
 def test_every_command_answers_a_reading(graph):
