@@ -110,7 +110,7 @@ def make_learner(two_joints: Contract) -> Callable[..., PPO]:
     def make(seed: int = 0, environment: Echo | None = None, threads: int = 1, **changes) -> PPO:
         torch.manual_seed(seed)
         brain = Brain(two_joints, std=0.5)
-        config = replace(PPOConfig(rollout=8, rate=3e-3), **changes)
+        config = replace(PPOConfig(rollout=8, rate=3e-3, entropy=0.0, noise=0.01), **changes)
         return PPO(brain, environment or Echo(seed=seed), config, seed, threads)
 
     return make

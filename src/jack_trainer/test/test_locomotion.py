@@ -9,6 +9,7 @@ from jack_contract.gait import Rhythm
 from jack_contract.rotation import xyzw_to_wxyz
 from jack_sim.batch import Truth
 from jack_sim.randomization import OFF, ON, fixed
+from jack_trainer.tasks import locomotion
 from jack_trainer.tasks.locomotion import EXAM, capture_error
 
 #: What a robot that lies on the ground is allowed.
@@ -233,6 +234,8 @@ def test_the_motion_stays_as_it_was_rewarded(make_locomotion):
 
 
 def test_the_curriculum_grows_with_who_follows_and_shrinks_with_falls(make_locomotion, monkeypatch):
+    for name, value in {"_GROWTH": 0.05, "_FOLLOWING": 0.5, "_FALL": 10.0}.items():
+        monkeypatch.setattr(locomotion, name, value)
     environment = make_locomotion(4, curriculum=0.3, start_velocity=0.0, push_interval=(9.0, 9.0))
     freeze(environment, monkeypatch)
     environment.reset()
@@ -245,12 +248,12 @@ def test_the_curriculum_grows_with_who_follows_and_shrinks_with_falls(make_locom
             put(environment, robot, roll=1.5)
         return environment.step(still(environment)).terms["curriculum"]
 
-    # all follow and stand: 0.05 a second, 0.001 a step
+    # all follow and stand, nearness 1, twice what is asked for: 0.05 a second, 0.001 a step
     assert after(0.3) == pytest.approx(0.301)
-    # 0.2 m/s off (of a drift, 95 % are left): nearness 1/2, neither way; 0.4 m/s: nearness 1/5, 2/5 - 1 = -0.6
+    # 0.2 m/s off (of a drift, 95 % are left): nearness 1/2, neither way; 0.4 m/s: 1/5, and (1/5) / (1/2) - 1 = -0.6
     assert after(0.5, drift=0.2 / 0.95) == pytest.approx(0.5)
     assert after(0.5, drift=0.4 / 0.95) == pytest.approx(0.4994)
-    # one of four falls: 0.05 * 10 / 4 = 0.125
+    # one of four falls, 10 s of growth each: 0.05 * 10 / 4 = 0.125
     assert after(0.9, fallen=1) == pytest.approx(0.9 + 0.001 - 0.125)
     assert after(0.5, fallen=4) == 0.3 and after(0.9995) == 1.0  # no less, and no more
 

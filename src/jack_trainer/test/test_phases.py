@@ -1,6 +1,9 @@
+from dataclasses import replace
+
 import pytest
 
 from jack_contract.errors import UnknownNameError
+from jack_trainer.evaluate import Evaluation
 from jack_trainer.phases import PHASES, phase
 
 
@@ -28,3 +31,16 @@ def test_who_stands_has_stood_through_20_seconds_of_pushes():
     assert stand.survival >= 0.95
     pushes = stand.exam.randomization
     assert (stand.exam.episode, pushes.push_interval, pushes.push_speed) == (20.0, (4.0, 4.0), (0.5, 0.5))
+
+
+def test_who_walks_goes_where_he_is_told():
+    walk = phase("walk")
+    good = Evaluation(100, 95, 19.5, 90.0, velocity_error=0.2, yaw_rate_error=0.25)
+    assert walk.survival <= 0.95 and walk.passes(good)
+    for worse in ({"survived": 94}, {"velocity_error": 0.21}, {"yaw_rate_error": 0.26}):
+        assert not walk.passes(replace(good, **worse)), worse
+
+
+def test_who_stands_is_asked_for_no_more_than_to_stand():
+    assert phase("stand").passes(Evaluation(100, 97, 19.5, 90.0, velocity_error=9.0, yaw_rate_error=9.0))
+    assert not phase("stand").passes(Evaluation(100, 96, 19.5, 90.0))

@@ -270,6 +270,26 @@ def test_the_average_does_not_act(make_learner):
     assert math.isfinite(learner.iterate().gradient_norm)
 
 
+# -- the noise
+
+
+def test_noise_has_a_floor(make_learner):
+    learner = make_learner(noise=0.5)  # where it begins, and no gradient is to get it lower
+    with torch.no_grad():
+        learner.brain.action_head.log_std[0] = math.log(0.4)
+    told = learner.update(marked(32))
+    assert learner.brain.log_std.exp().min() >= 0.5 - 1e-6 and told.noise >= 0.5 - 1e-6
+
+
+@pytest.mark.parametrize(("entropy", "sign"), [(0.1, 1.0), (-0.1, -1.0)])
+def test_noise_is_paid_for_or_charged(make_learner, entropy, sign):
+    samples = marked(32)
+    free, priced = (gradients(make_learner(entropy=e), copy.deepcopy(samples)) for e in (0.0, entropy))
+    # the entropy grows by 1 with the logarithm of each standard deviation, and the loss falls by its weight
+    change = priced["action_head.log_std"] - free["action_head.log_std"]
+    torch.testing.assert_close(change, torch.full((2,), -0.1 * sign), rtol=1e-4, atol=1e-6)
+
+
 # -- the step size
 
 

@@ -12,6 +12,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from jack_brain.network.brain import Brain, Inputs
 from jack_brain.policy import Policy, PolicyLimits
 from jack_contract.errors import JackError, PolicyError
+from jack_sim.randomization import ON, RANDOMIZATIONS
 from jack_trainer import school
 from jack_trainer.checkpoint import POLICY, checkpoints, newest_checkpoint, read_checkpoint
 from jack_trainer.evaluate import Evaluation, evaluate
@@ -110,6 +111,7 @@ def test_the_log_has_what_one_looks_for(make_school):
     events.Reload()
     tags = set(events.Tags()["scalars"])
     assert {"episode/return", "episode/length_s", "time/steps_per_second", "evaluation/survival"} <= tags
+    assert {"evaluation/velocity_error", "evaluation/yaw_rate_error", "reward/curriculum"} <= tags
     assert {"ppo/divergence", "ppo/explained_variance", "ppo/clipped", "ppo/rate", "reward/alive"} <= tags
     assert [event.step for event in events.Scalars("ppo/value_loss")] == [UPDATE, 2 * UPDATE]
     assert all(math.isfinite(event.value) for event in events.Scalars("ppo/policy_loss"))
@@ -268,6 +270,14 @@ def test_who_passes_is_done(make_school, monkeypatch):
     assert examined == [PHASES["stand"].exam] * 2
 
 
+def test_who_does_not_go_where_he_is_told_has_not_passed(make_school, monkeypatch):
+    errors = iter([0.5, 0.5, 0.1])
+    monkeypatch.setattr(school, "evaluate", lambda *_: Evaluation(100, 100, 20.0, 90.0, next(errors), 0.1))
+    monkeypatch.setattr(School, "_looks_passed", lambda _: True)
+    result = make_school(10, until_passed=True, phase="walk").run()
+    assert (result.reason, result.step) == ("passed", 3 * UPDATE)
+
+
 def test_who_falls_in_training_is_not_examined_before_the_end(make_school, monkeypatch):
     examined = []
     monkeypatch.setattr(school, "evaluate", lambda *_: examined.append(1) or Evaluation(100, 100, 20.0, 60.0))
@@ -372,9 +382,22 @@ def test_another_size_of_brain_is_refused(make_school):
         make_school(resume=run, brain="small")
 
 
+def test_other_bodies_are_pushed_as_well(make_school):
+    pushes = {"push_interval": ON.push_interval, "push_speed": ON.push_speed}
+    tables = [make_school(randomization=name).environment.config.randomization for name in RANDOMIZATIONS]
+    assert tables == [replace(table, **pushes) for table in RANDOMIZATIONS.values()]
+
+
+def test_other_bodies_are_refused(make_school):
+    run = make_school(1).run().run
+    with pytest.raises(JackError, match="saved randomization has"):
+        make_school(resume=run, randomization="off")
+
+
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
+        ({"randomization": "much"}, "no randomization 'much'"),
         ({"phase": "fly"}, "no phase 'fly'"),
         ({"brain": "huge"}, "no brain size 'huge'"),
         ({"environments": 1}, "environments is 1; allowed: 2 to 100000"),

@@ -26,6 +26,8 @@ _BODY = "body."
 _FOLLOWING = 0.45
 #: How fast the curriculum grows while everybody follows and nobody falls [1/s].
 _GROWTH = 0.05
+#: How much growth a fall costs him who falls [s].
+_FALL = 5.0
 #: [m/s^2]
 GRAVITY = 9.81
 
@@ -273,7 +275,7 @@ class Locomotion:
     def _grow(self, terminated: NDArray[np.bool_]) -> None:
         """Ask for more the better he follows, for less the more he falls."""
         following = float(TERMS["velocity"](self.motion).mean()) / _FOLLOWING - 1.0
-        change = _GROWTH * (following * self._period - 5.0 * float(terminated.mean()))
+        change = _GROWTH * (following * self._period - _FALL * float(terminated.mean()))
         self._level[:] = np.clip(self._level + change, self.config.curriculum, 1.0)
 
     def _push(self, may: NDArray[np.bool_]) -> NDArray[np.bool_]:
