@@ -24,7 +24,7 @@ from jack_contract.errors import JackError
 from jack_sim.batch import BatchWorld
 from jack_sim.randomization import Randomization
 from jack_sim.scene import TRAINING, load_model
-from jack_trainer import __version__
+from jack_trainer import __version__, progress_file
 from jack_trainer import checkpoint as storage
 from jack_trainer.evaluate import Evaluation, evaluate
 from jack_trainer.phases import phase
@@ -157,6 +157,8 @@ class School:
         self.seconds = 0.0
         self.newest: Path | None = None
         self._speed = 0.0
+        self._progress: Progress | None = None
+        self._last_exam = ""
         self.run_folder = options.resume or _new_run(options.runs, options.phase)
         self._checkpoints = self.run_folder / "checkpoints"
         if options.resume is not None:
@@ -190,6 +192,8 @@ class School:
                 evaluation = self._evaluate(log)
         self.seconds = time.monotonic() - begun
         newest = self.save()
+        if self._progress is not None:
+            progress_file.write(self.run_folder, self._progress, exam=self._last_exam, ended=reason)
         return TrainResult(
             run=self.run_folder,
             checkpoint=newest,
@@ -293,6 +297,8 @@ class School:
             checkpoint=self.newest,
         )
         self.listener.on_progress(progress)
+        self._progress = progress
+        progress_file.write(self.run_folder, progress, exam=self._last_exam)
         log.add_scalar("episode/return", progress.mean_return, self.step)
         log.add_scalar("episode/length_s", progress.mean_episode_length, self.step)
         log.add_scalar("time/steps_per_second", progress.steps_per_second, self.step)
@@ -308,6 +314,7 @@ class School:
 
     def _evaluate(self, log: SummaryWriter) -> Evaluation:
         evaluation = evaluate(self._decide, self.contract, self.phase.exam)
+        self._last_exam = f"{evaluation.survived} of {evaluation.episodes} at step {self.step:,}"
         log.add_scalar("evaluation/survival", evaluation.survival, self.step)
         log.add_scalar("evaluation/mean_time_s", evaluation.mean_time, self.step)
         log.add_scalar("evaluation/velocity_error", evaluation.velocity_error, self.step)
