@@ -68,7 +68,7 @@ class Checkpoint:
 
     path: Path
     numbers: Numbers
-    #: by name, "brain.", "optimiser." or "environment." before it
+    #: by name, the part and a dot before it, as "brain."; see `School.save`
     tensors: dict[str, Tensor]
 
     def part(self, name: str) -> dict[str, Tensor]:
