@@ -14,7 +14,7 @@ from jack_contract.robot import RobotSpec
 from jack_contract.testing import sample_contract, sample_robot
 
 CONTRACT = sample_contract()
-ROBOT, GAIT = CONTRACT.robot, CONTRACT.gait
+ROBOT, GAIT = CONTRACT.robot, replace(CONTRACT.gait, acceleration=2.0)  # whatever Jack's own is
 T = ROBOT.control_period
 STAND, WALK = np.zeros(3), np.array([0.5, 0.0, -0.2])
 

@@ -59,7 +59,7 @@ def test_a_rhythm_of_the_wrong_size_is_named():
 
 def test_command_as_float32():
     assert encode_command(np.array([0.5, 0.0, -1.0])).dtype == np.float32
-    with pytest.raises(ShapeError, match="Command"):
+    with pytest.raises(ShapeError, match="Pace"):
         encode_command(np.zeros(2))
 
 
