@@ -19,7 +19,7 @@ from jack_brain.network.export import PolicyExporter
 from jack_brain.policy import Policy, PolicyLimits
 from jack_contract.contract import default_contract
 from jack_contract.gait import Rhythm
-from jack_contract.observation import History
+from jack_contract.observation import History, encode_command
 from jack_contract.wire import StateReader, fill_imu, fill_joint_state, fill_stamp
 from jack_sim.batch import BatchWorld
 from jack_sim.physics import World
@@ -30,7 +30,7 @@ ROBOT = CONTRACT.robot
 STEPS = 60
 TOLERANCE = 1e-5
 #: What he is asked for at first, and for how many steps.
-WALK, WALKING = np.array([0.6, -0.2, 0.4], np.float32), 24
+WALK, WALKING = np.array([0.6, -0.2, 0.4], np.float32), 20
 
 
 def command_at(step: int) -> np.ndarray:
@@ -142,12 +142,12 @@ def test_batch_world_and_messages_give_one_observation_and_one_action(brain, pol
         commands = dict.fromkeys(ways, command)
         commands["batch"] = np.stack((np.zeros(3), command, WALK))  # the others of the batch do something else
         seen = {name: way.see(states[name], previous) for name, way in ways.items()}
-        expected, value = asked(brain, seen["batch"], command)
-        offsets = CONTRACT.gait.offsets(ROBOT, by_hand(step))
+        offsets, pace = CONTRACT.gait.offsets(ROBOT, by_hand(step)), by_hand(step).pace.astype(np.float32)
+        expected, value = asked(brain, seen["batch"], pace)
         for name, way in ways.items():
             np.testing.assert_allclose(seen[name], seen["batch"], atol=TOLERANCE)
-            action, returns = policy.infer(seen[name], command)
-            by_torch, _ = asked(brain, seen[name], command)
+            action, returns = policy.infer(seen[name], pace)
+            by_torch, _ = asked(brain, seen[name], pace)
             worst = max(worst, *(float(np.abs(answer - expected).max()) for answer in (action, by_torch)))
             assert returns == pytest.approx(value, rel=TOLERANCE, abs=10 * TOLERANCE)  # returns spread by 10
             targets = way.act(action, commands[name])
@@ -159,13 +159,13 @@ def test_batch_world_and_messages_give_one_observation_and_one_action(brain, pol
 
 
 def by_hand(step: int) -> Rhythm:
-    """The rhythm at a step: he takes up the pace by 0.04 a step, 2 m/s^2, and gives it up likewise.
+    """The rhythm at a step: he takes up the pace by 0.02 a step, 1 m/s^2, and gives it up likewise.
 
-    The phase makes 0.02 s of 0.8 s a step from the first one with a pace on. Told to stand at 24, he has hardly a
-    pace left at 38, in the right foot's step, which ends at 40.
+    The phase makes 0.02 s of 0.8 s a step from the second one with a pace on. Told to stand at 20, he has hardly a
+    pace left at 39, in the right foot's step, which ends at 41.
     """
-    pace = np.minimum(0.04 * step, np.abs(WALK)) - 0.04 * max(step - WALKING, 0)
-    return Rhythm(np.float64(0.025 * step if step < 40 else 0.0), np.sign(WALK) * pace.clip(0.0))
+    pace = np.minimum(0.02 * min(step, WALKING), np.abs(WALK)) - 0.02 * max(step - WALKING, 0)
+    return Rhythm(np.float64(0.025 * max(step - 1, 0) if step < 41 else 0.0), np.sign(WALK) * pace.clip(0.0))
 
 
 @pytest.mark.ros
@@ -183,8 +183,9 @@ def test_the_node_answers_over_topics_what_torch_says(brain, policy, policy_byte
             if previous is None:  # the node begins in the pose in which it finds the joints
                 previous = CONTRACT.action.action(ROBOT, np.clip(state.joint_position, ROBOT.lower, ROBOT.upper))
             seen = way.see(state, previous)
-            action, _ = asked(brain, seen, asked_for)
-            np.testing.assert_allclose(policy.infer(seen, asked_for)[0], action, atol=TOLERANCE)
+            pace = encode_command(way.rhythm.pace)
+            action, _ = asked(brain, seen, pace)
+            np.testing.assert_allclose(policy.infer(seen, pace)[0], action, atol=TOLERANCE)
             previous = action.astype(np.float64)
             command = robot.answer(state)
             assert command.mode == command.RUN
