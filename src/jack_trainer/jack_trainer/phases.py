@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
-
 from jack_contract.errors import UnknownNameError
 from jack_trainer.evaluate import Evaluation
 from jack_trainer.rl.ppo import PPOConfig
@@ -27,9 +25,9 @@ class Phase:
     #: it is passed when this share of evaluated episodes ends on his feet
     survival: float
     #: and when he errs by no more than this [m/s] ...
-    velocity_error: float = np.inf
+    velocity_error: float = 100.0
     #: ... and this [rad/s] in the exam
-    yaw_rate_error: float = np.inf
+    yaw_rate_error: float = 100.0
     #: standard deviation of the exploration noise at the start, in units of action
     noise: float = 1.6
 
