@@ -10,7 +10,7 @@ import os
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -128,7 +128,9 @@ def learner(options: Options) -> PPO:
     torch.manual_seed(0)
     taught, contract = phase(options.phase), default_contract()
     world = BatchWorld(load_model(TRAINING), contract.robot, options.environments)
-    environment = Locomotion(world, contract, taught.task)
+    # Without latency, whose physics is another call: what is compared is `Batch.step` with itself.
+    task = replace(taught.task, randomization=replace(taught.task.randomization, latency=(0.0, 0.0)))
+    environment = Locomotion(world, contract, task)
     brain = Brain(contract, preset(options.brain), std=taught.noise)
     return PPO(brain, environment, taught.ppo, seed=0)
 
