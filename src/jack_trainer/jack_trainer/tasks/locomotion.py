@@ -177,6 +177,11 @@ class Locomotion:
         return round(self.config.command_interval / self._period) - self._next_command
 
     @property
+    def level(self) -> float:
+        """How much of the commands and pushes is asked of him by now, up to 1."""
+        return float(self._level[0])
+
+    @property
     def random(self) -> np.random.Generator:
         """Where bodies, starting poses, readings, commands and pushes come from."""
         return self._random
