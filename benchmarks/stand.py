@@ -68,7 +68,8 @@ def main(options: Options) -> None:
 def measure(options: Options, seed: int) -> Row:
     """One training from nothing, and its exam."""
     from jack_trainer.exam import examine
-    from jack_trainer.school import School, TrainOptions
+    from jack_trainer.school import School
+    from jack_trainer.training import TrainOptions
 
     with tempfile.TemporaryDirectory() as runs:
         begun = time.monotonic()

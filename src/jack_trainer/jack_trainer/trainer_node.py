@@ -10,7 +10,6 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import rcl_interfaces.msg
 import rclpy
@@ -29,9 +28,7 @@ from rclpy.utilities import try_shutdown
 from jack_contract.errors import JackError
 from jack_contract.parameters import check, declare, parameter
 from jack_trainer.lesson import Lesson
-
-if TYPE_CHECKING:
-    from jack_trainer.school import PolicyFile, Progress, TrainOptions
+from jack_trainer.training import PolicyFile, Progress, TrainOptions
 
 LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL, reliability=ReliabilityPolicy.RELIABLE)
 #: A larger policy file is not sent, only where it lies [bytes].
@@ -107,8 +104,7 @@ class TrainerNode(Node):
         feedback: Callable[[Train.Feedback], None] = lambda message: None,
     ) -> Lesson:
         def options() -> TrainOptions:
-            from jack_trainer.school import TrainOptions  # loads torch: this is called in the lesson's thread
-
+            """What the goal and the parameters ask for; a JackError if that makes no sense."""
             return TrainOptions(
                 phase=goal.phase,
                 steps=goal.steps,

@@ -1,4 +1,3 @@
-import os
 import subprocess
 import sys
 
@@ -6,14 +5,7 @@ import pytest
 
 from jack_contract.errors import JackError
 from jack_trainer import gymnasium_training
-from jack_trainer.cli import Deploy, Evaluate, Train, arguments, parse, resumed
-
-
-def run_in(runs, name):
-    path = runs / name / "checkpoints" / "000000000100" / "policy.onnx"
-    path.parent.mkdir(parents=True)
-    path.write_bytes(b"")
-    return runs / name
+from jack_trainer.cli import Deploy, Evaluate, Train, arguments, parse
 
 
 def test_a_bare_train_teaches_him_to_stand_beside_a_live_jack():
@@ -57,22 +49,6 @@ def test_resume_without_a_name_means_the_newest_run():
     assert arguments(["train", "--resume"]) == ["train", "--resume=newest"]
     assert arguments(["train", "--resume", "--seed", "1"]) == ["train", "--resume=newest", "--seed", "1"]
     assert arguments(["train", "--resume", "mine"]) == ["train", "--resume", "mine"]
-
-
-def test_runs_are_found_by_name_by_folder_or_as_the_newest(tmp_path):
-    old, new = run_in(tmp_path, "old"), run_in(tmp_path, "new")
-    os.utime(old / "checkpoints" / "000000000100" / "policy.onnx", (1, 1))
-    assert resumed("newest", tmp_path) == new
-    assert resumed("old", tmp_path) == old
-    assert resumed(str(old), tmp_path / "elsewhere") == old
-
-
-def test_a_run_that_is_not_there_is_named_with_those_that_are(tmp_path):
-    run_in(tmp_path, "mine")
-    with pytest.raises(JackError, match=r"no run 'yours' .* there are: mine\."):
-        resumed("yours", tmp_path)
-    with pytest.raises(JackError, match=r"there are: none\."):
-        resumed("newest", tmp_path / "empty")
 
 
 def test_without_a_policy_deploy_says_what_to_type(tmp_path):
