@@ -20,9 +20,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch.utils.tensorboard import SummaryWriter
 
-from jack_brain.network.brain import Brain, Inputs
+from jack_brain.network.brain import Brain
 from jack_brain.network.presets import preset
-from jack_contract.arrays import Float32
 from jack_contract.errors import JackError
 from jack_trainer import checkpoint as storage
 from jack_trainer import progress_file
@@ -31,7 +30,6 @@ from jack_trainer.live_graph import INTERRUPTED, OK
 from jack_trainer.rl.ppo import PPO, EpisodeLog, PPOConfig, UpdateStats
 from jack_trainer.rl.reinforce import Reinforce, ReinforceConfig, ReinforceStats
 from jack_trainer.session import Interrupts
-from jack_trainer.tasks.environment import Observation
 from jack_trainer.tasks.gymnasium_task import GymnasiumTask, make_task
 
 WEIGHTS = "weights.safetensors"
@@ -223,16 +221,6 @@ class GymnasiumTraining:
         if self.step >= self.options.steps:
             return "steps"
         return "seconds" if 0 < self.options.seconds <= self.curve[-1].seconds else ""
-
-
-def actor(brain: Brain) -> Callable[[Observation], Float32]:
-    """What the brain does without exploration: an observation in, actions (N, n) out."""
-
-    @torch.no_grad()
-    def act(seen: Observation) -> Float32:
-        return brain(Inputs(torch.from_numpy(seen.proprioception)), value=False).mean.numpy()
-
-    return act
 
 
 def load_weights(brain: Brain, run: Path) -> None:

@@ -14,10 +14,9 @@ import torch
 from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 
-from jack_brain.network.brain import Brain, Inputs
+from jack_brain.network.brain import Brain
 from jack_brain.network.export import PolicyExporter
 from jack_brain.network.presets import preset
-from jack_contract.arrays import Float32
 from jack_contract.contract import default_contract
 from jack_contract.errors import JackError
 from jack_sim.batch import BatchWorld
@@ -27,8 +26,8 @@ from jack_trainer import __version__, progress_file
 from jack_trainer import checkpoint as storage
 from jack_trainer.evaluate import Evaluation, evaluate
 from jack_trainer.phases import phase
+from jack_trainer.rl.acting import actor
 from jack_trainer.rl.ppo import PPO, UpdateStats
-from jack_trainer.tasks.environment import Observation
 from jack_trainer.tasks.locomotion import Locomotion, LocomotionConfig
 from jack_trainer.training import Listener, PolicyFile, Progress, TrainOptions, TrainResult
 
@@ -211,19 +210,13 @@ class School:
         return self.options.until_passed and len(lengths) == lengths.maxlen and float(np.mean(lengths)) > enough
 
     def _evaluate(self, log: SummaryWriter) -> Evaluation:
-        evaluation = evaluate(self._decide, self.contract, self.phase.exam)
+        evaluation = evaluate(actor(self.ppo.average), self.contract, self.phase.exam)
         self._last_exam = f"{evaluation.survived} of {evaluation.episodes} at step {self.step:,}"
         log.add_scalar("evaluation/survival", evaluation.survival, self.step)
         log.add_scalar("evaluation/mean_time_s", evaluation.mean_time, self.step)
         log.add_scalar("evaluation/velocity_error", evaluation.velocity_error, self.step)
         log.add_scalar("evaluation/yaw_rate_error", evaluation.yaw_rate_error, self.step)
         return evaluation
-
-    @torch.no_grad()
-    def _decide(self, observation: Observation) -> Float32:
-        command = None if observation.command is None else torch.from_numpy(observation.command)
-        inputs = Inputs(torch.from_numpy(observation.proprioception), command)
-        return self.ppo.average(inputs, value=False).mean.numpy()
 
     def _provenance(self) -> dict[str, str | int | float]:
         return {
