@@ -73,7 +73,8 @@ class Train:
     def _live(self, resume: Path | None) -> int:
         environments = self.environments or ENVIRONMENTS
         given = {"runs": str(self.runs), "environments": str(environments), "brain": self.brain}
-        specs = TRAIN.nodes(given | {"autostart": "false", "scene": self.scene})
+        given |= {"randomization": self.randomization, "scene": self.scene}
+        specs = TRAIN.nodes(given | {"autostart": "false"})
         goal = TrainGoal(self.phase, self.steps, self.seed, str(resume or ""))
         standing = Standing(self.stand_for, self.keep)
         return run_graph(specs, self.runs, lambda session: live_graph.train(session, goal, standing))

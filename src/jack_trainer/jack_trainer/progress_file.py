@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import socket
 import time
+from dataclasses import asdict
 from pathlib import Path
 from typing import Literal
 
@@ -104,23 +105,17 @@ def write(run: Path, progress: Progress, exam: str = "", ended: str = "") -> boo
 
 
 def _status(progress: Progress, exam: str, ended: str) -> Status:
-    return Status(
-        phase=progress.phase,
-        step=progress.step,
-        total_steps=progress.total_steps,
-        update=progress.update,
-        steps_per_second=progress.steps_per_second,
-        mean_return=progress.mean_return,
-        mean_episode_length=progress.mean_episode_length,
-        remaining=progress.remaining,
-        checkpoint=progress.checkpoint.name if progress.checkpoint else "",
-        exam=exam,
-        ended=ended,
-        host=socket.gethostname(),
-        pid=os.getpid(),
-        pid_started=_started(os.getpid()) or 0,
-        written=time.time(),
-    )
+    told = asdict(progress) | {
+        "checkpoint": progress.checkpoint.name if progress.checkpoint else "",
+        "exam": exam,
+        "ended": ended,
+        "host": socket.gethostname(),
+        "pid": os.getpid(),
+        "pid_started": _started(os.getpid()) or 0,
+        "written": time.time(),
+    }
+    del told["run"]  # it is where this is written
+    return Status.model_validate(told)
 
 
 def read(run: Path) -> Status:

@@ -27,6 +27,7 @@ from rclpy.utilities import try_shutdown
 
 from jack_contract.errors import JackError
 from jack_contract.parameters import check, declare, parameter
+from jack_sim.randomization import RANDOMIZATIONS
 from jack_trainer.lesson import Lesson
 from jack_trainer.training import PolicyFile, Progress, TrainOptions
 
@@ -49,6 +50,12 @@ class TrainerParameters:
     runs: str = parameter("runs", "Folder of the trainings.")
     brain: str = parameter("nano", "Size of the brain: nano, small or base.")
     environments: int = parameter(256, "Simulations that run side by side.", 2, 100_000)
+    randomization: str = parameter(
+        "on",
+        "Bodies and sensors that he learns in: off, as modelled; on; wide. With -p, in quotes: YAML takes a bare "
+        "on or off for a boolean.",
+        choices=tuple(RANDOMIZATIONS),
+    )
 
     def __post_init__(self) -> None:
         check(self)
@@ -113,6 +120,7 @@ class TrainerNode(Node):
                 runs=Path(self.parameters.runs),
                 brain=self.parameters.brain,
                 environments=self.parameters.environments,
+                randomization=self.parameters.randomization,
             )
 
         self.get_logger().info(f"Training begins: {goal.phase}")

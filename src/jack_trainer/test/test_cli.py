@@ -4,7 +4,8 @@ import sys
 import pytest
 
 from jack_contract.errors import JackError
-from jack_trainer import gymnasium_training
+from jack_launch.description import LaunchError
+from jack_trainer import cli, gymnasium_training
 from jack_trainer.cli import Deploy, Evaluate, Train, arguments, parse
 
 
@@ -43,6 +44,22 @@ def test_an_env_is_trained_instead_of_jack(tmp_path, monkeypatch):
     ]
     with pytest.raises(JackError, match="without --resume"):
         parse([*words, "--resume"]).run()
+
+
+def test_a_live_training_gets_all_that_a_lonely_one_gets(tmp_path, monkeypatch):
+    started = []
+    monkeypatch.setattr(cli, "run_graph", lambda specs, runs, act: started.append(specs) or 0)
+    words = ["train", "--randomization", "wide", "--environments", "8", "--brain", "small", "--runs", str(tmp_path)]
+    assert parse(words).run() == 0
+    parameters = started[0][-1].parameters
+    assert {name: parameters[name] for name in ("randomization", "environments", "brain", "runs")} == {
+        "randomization": "wide",
+        "environments": 8,
+        "brain": "small",
+        "runs": str(tmp_path),
+    }
+    with pytest.raises(LaunchError, match="allowed: off, on, wide"):
+        parse(["train", "--randomization", "much"]).run()
 
 
 def test_resume_without_a_name_means_the_newest_run():
