@@ -14,7 +14,8 @@ from jack_trainer.tasks.environment import Observation
 def inputs(seen: Observation) -> Inputs:
     """An observation as the brain takes it; the tensors share the arrays' memory."""
     command = None if seen.command is None else torch.from_numpy(seen.command)
-    return Inputs(torch.from_numpy(seen.proprioception), command)
+    truth = None if seen.truth is None else torch.from_numpy(seen.truth)
+    return Inputs(torch.from_numpy(seen.proprioception), command, truth=truth)
 
 
 def actor(brain: Brain) -> Callable[[Observation], Float32]:

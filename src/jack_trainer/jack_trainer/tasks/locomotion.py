@@ -246,7 +246,8 @@ class Locomotion:
         return contract.observation.encode(contract.robot, state, action, contract.gait.signal(rhythm))
 
     def _seen(self) -> Observation:
-        return Observation(self._history.frames, encode_command(self._rhythm.pace))
+        truth = np.concatenate((self.world.truth().velocity, self._drift), axis=-1, dtype=np.float32)
+        return Observation(self._history.frames, encode_command(self._rhythm.pace), truth)
 
     def _start(self, ids: NDArray[np.integer]) -> None:
         """Begin new episodes, and their histories with the first frame."""
