@@ -6,8 +6,6 @@ that no training saw. Time is time of training: simulating, learning, checkpoint
 
 from __future__ import annotations
 
-import os
-import sys
 import tempfile
 import time
 from dataclasses import asdict, dataclass
@@ -15,11 +13,10 @@ from pathlib import Path
 
 import numpy as np
 import tyro
-from pairing import write_json
+from pairing import as_the_trainer, circumstances, write_json
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
-
-from jack_launch.graphs import learning_environment
 
 #: Of the final exam; trainings examine themselves with another.
 EXAM_SEED = 20_261
@@ -52,7 +49,8 @@ class Row:
 def main(options: Options) -> None:
     """Train each seed, print one table, write JSON beside this script."""
     rows = [measure(options, seed) for seed in range(options.seeds)]
-    table = Table("seed", "training [s]", "wall [s]", "steps", "survived of 100", "ended", title="From nothing")
+    heads = ("seed", "training [s]", "wall [s]", "steps", "survived of 100", "ended")
+    table = Table(*map(escape, heads), title="From nothing")
     for row in rows:
         numbers = (row.seed, f"{row.seconds:.0f}", f"{row.wall:.0f}", f"{row.steps:,}", row.survived, row.reason)
         table.add_row(*map(str, numbers))
@@ -60,15 +58,15 @@ def main(options: Options) -> None:
     table.add_row("median", f"{np.median(seconds):.0f}", end_section=True)
     table.add_row("worst", f"{max(seconds):.0f}", "", "", str(min(row.survived for row in rows)))
     Console().print(table)
-    write_json(
-        Path(__file__).with_suffix(".json"), {"rows": [asdict(row) for row in rows], "load": os.getloadavg()}
-    )
+    told = [asdict(row) for row in rows]
+    write_json(Path(__file__).with_suffix(".json"), {"rows": told, **circumstances(("mujoco", "numpy", "torch"))})
 
 
 def measure(options: Options, seed: int) -> Row:
     """One training from nothing, and its exam."""
     from jack_trainer.exam import examine
-    from jack_trainer.school import School, TrainOptions
+    from jack_trainer.school import School
+    from jack_trainer.training import TrainOptions
 
     with tempfile.TemporaryDirectory() as runs:
         begun = time.monotonic()
@@ -96,7 +94,5 @@ class Quiet:
 
 
 if __name__ == "__main__":
-    wanted = learning_environment()
-    if any(os.environ.get(name) != value for name, value in wanted.items()):
-        os.execve(sys.executable, [sys.executable, *sys.argv], {**os.environ, **wanted})
+    as_the_trainer()
     main(tyro.cli(Options))

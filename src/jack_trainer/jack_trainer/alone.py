@@ -5,8 +5,9 @@ from __future__ import annotations
 from jack_trainer.display import Display, Scene
 from jack_trainer.lesson import in_words
 from jack_trainer.live_graph import INTERRUPTED, OK
-from jack_trainer.school import PolicyFile, Progress, School, TrainOptions
+from jack_trainer.school import School
 from jack_trainer.session import Interrupts
+from jack_trainer.training import PolicyFile, Progress, TrainOptions
 
 
 class Watcher:

@@ -23,6 +23,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from jack_brain.network.brain import Brain, Inputs
 from jack_contract.errors import JackError
+from jack_trainer.rl.acting import inputs
 from jack_trainer.rl.rollout import Rollout, Samples
 from jack_trainer.tasks.environment import Environment, Observation, Transition
 
@@ -208,9 +209,7 @@ class PPO:
 
     def _act(self, observation: Observation) -> tuple[Tensor, Tensor]:
         """Mean action (N, n) and value in units of return (N,)."""
-        command = None if observation.command is None else torch.from_numpy(observation.command)
-        truth = None if observation.truth is None else torch.from_numpy(observation.truth)
-        output = self.brain(Inputs(torch.from_numpy(observation.proprioception), command, truth=truth))
+        output = self.brain(inputs(observation))
         return output.mean, self.brain.value_normaliser.restore(output.value).squeeze(-1)
 
     def _minibatches(self, count: int) -> Iterator[Tensor]:
