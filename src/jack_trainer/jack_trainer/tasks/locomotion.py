@@ -182,6 +182,7 @@ class Locomotion:
         """Who has been asked for the same for a whole gait cycle, so that he may be judged by it, (N,)."""
         return self.since_command * self._period > self.contract.gait.period
 
+    @property
     def level(self) -> float:
         """How much of the commands and pushes is asked of him by now, up to 1."""
         return float(self._level[0])
