@@ -125,8 +125,15 @@ class GaitSpec:
         return np.array(self.stride)
 
 
-#: Offsets of the joints of the leg that swings, at the height of the step [rad].
-_SWING = {"hip_pitch": -0.4, "knee": 0.8, "ankle_pitch": -0.4}
+#: Offsets of the joints when the left foot is highest: that leg is bent, and both legs lean to the left under a body
+#: that is thereby over the right foot, on which it stands [rad].
+_SWING = {
+    "left_hip_pitch": -0.4,
+    "left_knee": 0.8,
+    "left_ankle_pitch": -0.4,
+    "hip_roll": 0.1,
+    "ankle_roll": -0.1,
+}
 #: Offsets of the left side's joints as its foot leaves the ground: behind, to the right, and turned to the right of
 #: where it will land, while the arm is in front [rad for 1 m/s, 1 m/s, 1 rad/s]. With a leg of 0.6 m and steps of
 #: 0.4 s feet that do not slip need a third of a radian; the policy adds the rest.
@@ -147,7 +154,7 @@ def default_gait(robot: RobotSpec) -> GaitSpec:
     """
     swing, stride = np.zeros(robot.count), np.zeros((robot.count, _PACE_SIZE))
     for index, name in enumerate(robot.joint_names):
-        swing[index] = _part(_SWING, name, 0.0) if "left" in name else 0.0
+        swing[index] = _part(_SWING, name, 0.0)
         stride[index] = _part(_STRIDE, name, (0.0, 0.0, 0.0))
         stride[index] *= 1.0 if "left" in name else -1.0
     swing, stride = swing + 0.0, stride + 0.0  # no -0.0: a zero with a sign would be another digest

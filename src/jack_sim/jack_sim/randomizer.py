@@ -14,7 +14,7 @@ from jack_contract.arrays import Array, Float64
 from jack_contract.errors import JackError
 from jack_contract.robot import RobotSpec
 from jack_contract.state import RobotState
-from jack_sim.randomization import Randomization
+from jack_sim.randomization import OFF, Randomization
 from jack_sim.robot_model import link_ids
 from jack_sim.scene import ROOT, SOLE_GROUP
 
@@ -36,6 +36,9 @@ class Randomizer:
 
     Only what the table changes is stored, drawn and written; with the table OFF nothing is. Until the first `draw`
     all are as modelled.
+
+    Attributes:
+        share: how far the table's ranges reach from the model as it is, 0 (not at all) to 1, for a curriculum.
     """
 
     def __init__(
@@ -52,7 +55,7 @@ class Randomizer:
         Raises:
             JackError: if the latency exceeds a control period, or the torso's mass could vanish.
         """
-        self.randomization = randomization
+        self.randomization, self.share = randomization, 1.0
         self._batch, self._model, self._random = batch, batch.model, random
         self._period = robot.control_period
         self._links = np.array(link_ids(self._model))
@@ -88,9 +91,8 @@ class Randomizer:
             "gyro_bias": (3,),
             "tilt_bias": (2,),
         }
-        off = Randomization.named("off")
         return {
-            name: np.full((self._batch.nsim, *shape), getattr(off, name)[0])
+            name: np.full((self._batch.nsim, *shape), getattr(OFF, name)[0])
             for name, shape in shapes.items()
             if name in self._active
         }
@@ -112,9 +114,13 @@ class Randomizer:
         if not len(ids):
             return
         for name, value in self._values.items():
-            low, high = getattr(self.randomization, name)
-            value[ids] = self._random.uniform(low, high, (len(ids), *value.shape[1:]))
+            value[ids] = self._random.uniform(*self._range(name), (len(ids), *value.shape[1:]))
         self._apply(np.asarray(ids))
+
+    def _range(self, name: str) -> Float64:
+        """Least and greatest value of a quantity by now, (2,)."""
+        modelled = np.array(getattr(OFF, name))
+        return modelled + self.share * (np.array(getattr(self.randomization, name)) - modelled)
 
     def targets(self, targets: Array) -> Array:
         """Joint targets (N, n) [rad] in the frames of the encoders as true joint angles, (N, n) [rad]."""
@@ -151,8 +157,7 @@ class Randomizer:
         if bias in self._active:
             true = true + self._values[bias][rows]
         if noise in self._active:
-            low, high = getattr(self.randomization, noise)
-            true = true + self._random.uniform(low, high, true.shape)
+            true = true + self._random.uniform(*self._range(noise), true.shape)
         return true
 
     def next_push(self, count: int) -> NDArray[np.int64]:
@@ -162,15 +167,10 @@ class Randomizer:
         seconds = self._random.uniform(*self.randomization.push_interval, count)
         return np.maximum(1, np.rint(seconds / self._period)).astype(np.int64)
 
-    def pushes(self, count: int, share: float = 1.0) -> Float64:
-        """Velocities for `BatchWorld.push`, in random directions, (count, 2) [m/s, world].
-
-        Args:
-            count: robots to push.
-            share: of the table's speed, for a curriculum [1].
-        """
+    def pushes(self, count: int) -> Float64:
+        """Velocities for `BatchWorld.push` of `count` robots, in random directions, (count, 2) [m/s, world]."""
         angle = self._random.uniform(-np.pi, np.pi, count)
-        speed = share * self._random.uniform(*self.randomization.push_speed, count)
+        speed = self._random.uniform(*self._range("push_speed"), count)
         return speed[:, None] * np.stack((np.cos(angle), np.sin(angle)), axis=-1)
 
     def state_dict(self) -> dict[str, NDArray[np.float64]]:

@@ -25,9 +25,9 @@ _BODY = "body."
 #: Value of the reward term `velocity`, 0 to 1, from which on the curriculum grows.
 _FOLLOWING = 0.45
 #: How fast the curriculum grows while everybody follows and nobody falls [1/s].
-_GROWTH = 0.05
+_GROWTH = 0.1
 #: How much growth a fall costs him who falls [s].
-_FALL = 5.0
+_FALL = 2.0
 #: [m/s^2]
 GRAVITY = 9.81
 
@@ -60,7 +60,7 @@ class LocomotionConfig:
     staggered: bool = True
     #: how high a foot is lifted in the middle of a step [m]
     clearance: float = 0.06
-    #: commands and pushes grow from this share to the whole as episodes are survived; 1: the whole at once
+    #: commands, pushes and randomised bodies grow from this share to the whole as he follows; 1: the whole at once
     curriculum: float = 1.0
     weights: RewardWeights = RewardWeights()
 
@@ -101,6 +101,7 @@ class Locomotion:
         self._rhythm = Rhythm.at_rest((self.count,))
         self._next_command = np.zeros(self.count, np.int64)
         self._level = np.full(1, config.curriculum)
+        self._randomizer.share = config.curriculum
         self._age = np.zeros(self.count, np.int64)
         self._next_push = np.zeros(self.count, np.int64)
         self._return = np.zeros(self.count)
@@ -160,6 +161,7 @@ class Locomotion:
         self._history.fill(np.arange(self.count), self._history.frames[:, -1])  # they are no first frames
         for name, array in self._arrays().items():
             array[...] = state[name]
+        self._randomizer.share = self.level
         return self._seen()
 
     @property
@@ -289,13 +291,14 @@ class Locomotion:
         following = float(TERMS["velocity"](self.motion).mean()) / _FOLLOWING - 1.0
         change = _GROWTH * (following * self._period - _FALL * float(terminated.mean()))
         self._level[:] = np.clip(self._level + change, self.config.curriculum, 1.0)
+        self._randomizer.share = self.level
 
     def _push(self, may: NDArray[np.bool_]) -> NDArray[np.bool_]:
         """Push the robots whose time has come, if they may (N,) be pushed; returns who was, (N,)."""
         self._next_push -= 1
         due = may & (self._next_push <= 0)
         ids = np.flatnonzero(due)
-        self.world.push(ids, self._randomizer.pushes(len(ids), float(self._level[0])))
+        self.world.push(ids, self._randomizer.pushes(len(ids)))
         self._plan_push(ids)
         return due
 
