@@ -186,21 +186,40 @@ def test_nothing_was_spared_once(whole, contract):
 # -- going on
 
 
-@pytest.mark.parametrize("phase", PHASES)
-def test_three_updates_and_three_are_six(make_school, phase):
-    """Bodies, commands, rhythm and average brain too."""
-    six = make_school(6, seed=5, phase=phase).run()
-    three = make_school(3, seed=5, phase=phase).run()
-    again = make_school(6, seed=5, phase=phase, resume=three.run).run()
-    assert again.run == three.run and again.step == six.step
-    (tensors, numbers), (expected, expected_numbers) = contents(again.checkpoint), contents(six.checkpoint)
+@pytest.mark.slow
+@pytest.mark.parametrize(("phase", "randomization"), [("stand", "off"), ("walk", "on")])
+def test_fifty_updates_and_fifty_are_a_hundred_bit_for_bit(make_school, monkeypatch, phase, randomization):
+    """Weights, optimiser, normalisers, average brain, bodies, commands, rhythm, physics, chance: all of it."""
+    brief = replace(PHASES[phase].ppo, rollout=5, epochs=1, minibatches=1)
+    brisk = replace(PHASES[phase].task, episode=1.0, command_interval=0.4)
+    monkeypatch.setitem(PHASES, phase, replace(PHASES[phase], ppo=brief, task=brisk))
+    settings = {"seed": 5, "phase": phase, "randomization": randomization, "checkpoint_interval": 1000.0}
+
+    def train(updates: int, **more):
+        return make_school(steps=updates * COUNT * brief.rollout, **settings, **more).run()
+
+    hundred, fifty = train(100), train(50)
+    again = train(100, resume=fifty.run)
+    assert again.run == fifty.run and again.step == hundred.step
+    (tensors, numbers), (expected, expected_numbers) = contents(again.checkpoint), contents(hundred.checkpoint)
     assert numbers == expected_numbers
     assert set(tensors) == set(expected)
     for name, tensor in tensors.items():
         assert torch.equal(tensor, expected[name]), name
-    assert {"average.action_head.log_std", "environment.body.friction", "environment.phase"} <= set(tensors)
-    assert int(tensors["exploration.averaged"]) == 6
+    saved = {
+        "average.action_head.log_std",
+        "brain.normaliser.mean",
+        "brain.value_normaliser.var",
+        "environment.phase",
+    }
+    saved |= {"environment.physics", "environment.command", "exploration.random"}
+    assert saved <= set(tensors) and any(name.startswith("optimiser.") for name in tensors)
+    assert ("environment.body.friction" in tensors) == (randomization != "off")
+    assert int(tensors["exploration.averaged"]) == numbers["update"] == 100
     assert not torch.equal(tensors["average.action_head.log_std"], tensors["brain.action_head.log_std"])
+    assert len(numbers["episode_lengths"]) >= 3 * COUNT and bool(tensors["environment.command"].any()) == (
+        phase == "walk"
+    )
 
 
 def test_another_seed_is_another_training(make_school):
