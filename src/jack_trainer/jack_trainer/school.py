@@ -225,9 +225,10 @@ class School:
         log.add(self.step, episodes.terms, "reward")
 
     def _looks_passed(self) -> bool:
-        """Whether the episodes of late, shortened by noise and more pushes, make an exam worth its time."""
+        """Whether an exam is worth its time: nearly all is asked of him, and noise lets him live for a while."""
         lengths, enough = self.ppo.episodes.lengths, 0.4 * self.environment.limit
-        return self.options.until_passed and len(lengths) == lengths.maxlen and float(np.mean(lengths)) > enough
+        ready = self.environment.level > 0.9 and len(lengths) == lengths.maxlen
+        return self.options.until_passed and ready and float(np.mean(lengths)) > enough
 
     def _evaluate(self, log: Log) -> Evaluation:
         evaluation = evaluate(actor(self.ppo.average), self.contract, self.phase.exam)

@@ -186,6 +186,11 @@ class Locomotion:
         return self.since_command * self._period > self.contract.gait.period
 
     @property
+    def level(self) -> float:
+        """How much of the commands and pushes is asked of him by now, up to 1."""
+        return float(self._level[0])
+
+    @property
     def random(self) -> np.random.Generator:
         """Where bodies, starting poses, readings, commands and pushes come from."""
         return self._random
