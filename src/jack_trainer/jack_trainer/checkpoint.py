@@ -17,6 +17,7 @@ from pathlib import Path
 
 import torch
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
+from pydantic_core import to_json
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
@@ -38,8 +39,8 @@ class CheckpointError(JackError):
 class Numbers(BaseModel):
     """What a checkpoint says besides its tensors."""
 
-    #: NaN stays NaN; as null, which is pydantic's default, it could not be read again
-    model_config = ConfigDict(extra="forbid", ser_json_inf_nan="constants")
+    #: a bare NaN is no JSON; as null, which is pydantic's default, it could not be read again
+    model_config = ConfigDict(extra="forbid", ser_json_inf_nan="strings")
 
     #: 1 for this layout
     version: int = 1
@@ -60,6 +61,8 @@ class Numbers(BaseModel):
     episode_lengths: list[int]
     #: running means of the reward terms
     terms: dict[str, float]
+    #: see `Progress.broken`
+    broken: int = 0
 
 
 @dataclass(frozen=True)
@@ -170,9 +173,31 @@ def prune(folder: Path, keep: int) -> None:
 def replace_file(path: Path, data: bytes) -> None:
     """Write a file aside and rename it, so that readers see the old one or the new one."""
     aside = path.with_name(f".{path.name}.{os.getpid()}")
-    write_through(aside, data)
-    aside.replace(path)
+    try:
+        write_through(aside, data)
+        aside.replace(path)
+    except OSError:
+        aside.unlink(missing_ok=True)  # half a file would take what room is left
+        raise
     _sync(path.parent)
+
+
+def write_json(path: Path, data: object) -> None:
+    """As `write_file`, JSON that every reader takes: numbers that are not finite become words, as "NaN"."""
+    write_file(path, to_json(data, indent=1, inf_nan_mode="strings", fallback=str))
+
+
+def write_file(path: Path, data: bytes) -> None:
+    """Replace a file, and make its folder.
+
+    Raises:
+        JackError: the disk does not take it.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        replace_file(path, data)
+    except OSError as error:
+        raise JackError(f"{path} could not be written ({error.strerror}). Make room, or choose --runs.") from error
 
 
 def write_through(path: Path, data: bytes) -> None:

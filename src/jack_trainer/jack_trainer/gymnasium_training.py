@@ -6,7 +6,6 @@ options, the contract and the learning curve, and a TensorBoard log.
 
 from __future__ import annotations
 
-import json
 import math
 import time
 from collections.abc import Callable
@@ -18,7 +17,6 @@ from typing import Protocol
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load, save
-from torch.utils.tensorboard import SummaryWriter
 
 from jack_brain.network.brain import Brain
 from jack_brain.network.presets import preset
@@ -27,6 +25,7 @@ from jack_trainer import checkpoint as storage
 from jack_trainer import progress_file
 from jack_trainer.display import Display, Scene
 from jack_trainer.live_graph import INTERRUPTED, OK
+from jack_trainer.log import Log
 from jack_trainer.rl.ppo import PPO, EpisodeLog, PPOConfig, UpdateStats
 from jack_trainer.rl.reinforce import Reinforce, ReinforceConfig, ReinforceStats
 from jack_trainer.session import Interrupts
@@ -157,7 +156,7 @@ class GymnasiumTraining:
         """Train until steps or seconds are used up or somebody says stop; saves now and then, and in the end."""
         options, begun = self.options, time.monotonic()
         saved, reason = begun, ""
-        with SummaryWriter(self.run_folder / "tensorboard") as log:
+        with Log(self.run_folder) as log:
             while not reason:
                 self._iterate(log, begun)
                 watch(self.curve[-1])
@@ -169,17 +168,16 @@ class GymnasiumTraining:
 
     def save(self) -> None:
         """Write the weights, and then what they are of."""
-        self.run_folder.mkdir(parents=True, exist_ok=True)
         state = {name: tensor.contiguous() for name, tensor in self.policy.state_dict().items()}
         story = {
-            "options": asdict(self.options),
+            "options": self.options,
             "learner": type(self.learner).__name__,
             "contract": self.task.contract.to_dict(),
             "versions": {name: version(name) for name in ("gymnasium", "numpy", "torch")},
             "curve": [list(asdict(point).values()) for point in self.curve],
         }
-        storage.replace_file(self.run_folder / WEIGHTS, save(state))
-        storage.replace_file(self.run_folder / progress_file.RUN, json.dumps(story, indent=1, default=str).encode())
+        storage.write_file(self.run_folder / WEIGHTS, save(state))
+        storage.write_json(self.run_folder / progress_file.RUN, story)
 
     def scene(self, point: Point) -> Scene:
         """What there is to be seen, up to whichever of steps and seconds is used up first."""
@@ -201,18 +199,16 @@ class GymnasiumTraining:
             return Reinforce(brain, task, config, seed)
         return PPO(brain, task, config, seed)
 
-    def _iterate(self, log: SummaryWriter, begun: float) -> None:
+    def _iterate(self, log: Log, begun: float) -> None:
         """One update, one point on the curve."""
         stats = self.learner.iterate()
         self.step += stats.steps if isinstance(stats, ReinforceStats) else self._steps_per_update
         episodes = self.learner.episodes
         point = Point(self.step, time.monotonic() - begun, episodes.mean_return, episodes.mean_length)
         self.curve.append(point)
-        log.add_scalar("episode/return", point.mean_return, self.step)
-        log.add_scalar("episode/length", point.mean_length, self.step)
-        log.add_scalar("time/seconds", point.seconds, self.step)
-        for name, value in asdict(stats).items():
-            log.add_scalar(f"{type(self.learner).__name__.lower()}/{name}", value, self.step)
+        log.add(self.step, {"return": point.mean_return, "length": point.mean_length}, "episode")
+        log.add(self.step, {"seconds": point.seconds}, "time")
+        log.add(self.step, asdict(stats), type(self.learner).__name__.lower())
 
     def _over(self, should_stop: Callable[[], bool]) -> str:
         """Why the training is over; empty if it is not."""

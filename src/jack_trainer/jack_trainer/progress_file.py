@@ -36,7 +36,8 @@ class StatusError(JackError):
 class Status(BaseModel):
     """Where a training was when this was written."""
 
-    model_config = ConfigDict(extra="forbid", ser_json_inf_nan="constants")
+    #: a bare NaN is no JSON, and null would be read as no number at all
+    model_config = ConfigDict(extra="forbid", ser_json_inf_nan="strings")
 
     #: 1 for this layout
     version: Literal[1] = 1
@@ -53,6 +54,8 @@ class Status(BaseModel):
     mean_episode_length: float
     #: estimated time left [s]
     remaining: float
+    #: how often a robot began anew because its physics, action or reward was no number
+    broken: int = 0
     #: name of the newest checkpoint; empty before the first
     checkpoint: str
     #: what came of the last exam, in words; empty before the first

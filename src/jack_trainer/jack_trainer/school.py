@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import time
 from collections.abc import Callable
 from dataclasses import asdict, replace
@@ -12,7 +11,6 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.tensorboard import SummaryWriter
 
 from jack_brain.network.brain import Brain
 from jack_brain.network.export import PolicyExporter
@@ -22,12 +20,13 @@ from jack_contract.errors import JackError
 from jack_sim.batch import BatchWorld
 from jack_sim.randomization import Randomization
 from jack_sim.scene import TRAINING, load_model
-from jack_trainer import __version__, progress_file
+from jack_trainer import __version__, breakdown, progress_file
 from jack_trainer import checkpoint as storage
 from jack_trainer.evaluate import Evaluation, evaluate
+from jack_trainer.log import Log
 from jack_trainer.phases import phase
 from jack_trainer.rl.acting import actor
-from jack_trainer.rl.ppo import PPO, UpdateStats
+from jack_trainer.rl.ppo import PPO, BreakdownError, UpdateStats
 from jack_trainer.tasks.locomotion import Locomotion, LocomotionConfig
 from jack_trainer.training import Listener, PolicyFile, Progress, TrainOptions, TrainResult
 
@@ -65,7 +64,7 @@ class School:
     def run(self, should_stop: Callable[[], bool] = lambda: False) -> TrainResult:
         """Train until the phase is passed, its steps are used up, or somebody says stop; checkpoints last."""
         self._save_options()
-        log = SummaryWriter(self.run_folder / "tensorboard", purge_step=self.step + 1)
+        log = Log(self.run_folder, purge_step=self.step + 1)
         saved, reason, evaluation = self.seconds, "steps", None
         examined, begun = self.seconds, time.monotonic() - self.seconds
         with log:
@@ -122,6 +121,7 @@ class School:
             episode_returns=list(episodes.returns),
             episode_lengths=list(episodes.lengths),
             terms=episodes.terms,
+            broken=self.environment.broken,
         )
         self.newest = storage.write_checkpoint(self._checkpoints, numbers, self._tensors(), policy)
         storage.prune(self._checkpoints, self.options.keep)
@@ -161,6 +161,7 @@ class School:
             raise JackError(f"{found.path} has {len(state['age'])} environments; add --environments to match.")
         self.ppo.observation = self.environment.load_state_dict(state)
         self.environment.random.bit_generator.state = numbers.random
+        self.environment.broken = numbers.broken
         self.ppo.episodes.restore(numbers.episode_returns, numbers.episode_lengths, numbers.terms)
         self.step, self.update, self.seconds, self.newest = (
             numbers.step,
@@ -171,7 +172,10 @@ class School:
 
     def _iterate(self) -> UpdateStats:
         begun, before = time.monotonic(), self.step
-        stats = self.ppo.iterate()
+        try:
+            stats = self.ppo.iterate()
+        except BreakdownError as error:
+            raise JackError(f"{error} {self._keep(error)}") from error
         self.step += self.environment.count * self.ppo.config.rollout
         self.update += 1
         took = time.monotonic() - begun
@@ -179,7 +183,20 @@ class School:
         self._speed = speed if self._speed == 0.0 else 0.9 * self._speed + 0.1 * speed
         return stats
 
-    def _log(self, log: SummaryWriter, stats: UpdateStats) -> None:
+    def _keep(self, error: BreakdownError) -> str:
+        """Keep what led to a breakdown; returns what to do, in words."""
+        folder = self.run_folder / f"breakdown-{self.step:012d}"
+        facts = {"phase": self.phase.name, "seed": self.options.seed, "step": self.step, "update": self.update}
+        try:
+            breakdown.keep(folder, error, self.ppo, **facts)
+        except OSError as full:
+            return f"Go on from it with ./jack train --resume. What led to it could not be kept ({full.strerror})."
+        return (
+            "Go on from it with ./jack train --resume. What led to it is kept, and shown by "
+            f"python -m jack_trainer.breakdown {folder}"
+        )
+
+    def _log(self, log: Log, stats: UpdateStats) -> None:
         episodes = self.ppo.episodes
         progress = Progress(
             run=self.run_folder,
@@ -192,17 +209,20 @@ class School:
             mean_episode_length=episodes.mean_length * self.contract.robot.control_period,
             remaining=max(0, self.total - self.step) / self._speed,
             checkpoint=self.newest,
+            broken=self.environment.broken,
         )
         self.listener.on_progress(progress)
         self._progress = progress
         progress_file.write(self.run_folder, progress, exam=self._last_exam)
-        log.add_scalar("episode/return", progress.mean_return, self.step)
-        log.add_scalar("episode/length_s", progress.mean_episode_length, self.step)
-        log.add_scalar("time/steps_per_second", progress.steps_per_second, self.step)
-        for name, value in asdict(stats).items():
-            log.add_scalar(f"ppo/{name}", value, self.step)
-        for name, value in episodes.terms.items():
-            log.add_scalar(f"reward/{name}", value, self.step)
+        lived = {
+            "return": progress.mean_return,
+            "length_s": progress.mean_episode_length,
+            "broken": progress.broken,
+        }
+        log.add(self.step, lived, "episode")
+        log.add(self.step, {"steps_per_second": progress.steps_per_second}, "time")
+        log.add(self.step, asdict(stats), "ppo")
+        log.add(self.step, episodes.terms, "reward")
 
     def _looks_passed(self) -> bool:
         """Whether an exam is worth its time: nearly all is asked of him, and noise lets him live for a while."""
@@ -210,13 +230,12 @@ class School:
         ready = self.environment.level > 0.9 and len(lengths) == lengths.maxlen
         return self.options.until_passed and ready and float(np.mean(lengths)) > enough
 
-    def _evaluate(self, log: SummaryWriter) -> Evaluation:
+    def _evaluate(self, log: Log) -> Evaluation:
         evaluation = evaluate(actor(self.ppo.average), self.contract, self.phase.exam)
         self._last_exam = f"{evaluation.survived} of {evaluation.episodes} at step {self.step:,}"
-        log.add_scalar("evaluation/survival", evaluation.survival, self.step)
-        log.add_scalar("evaluation/mean_time_s", evaluation.mean_time, self.step)
-        log.add_scalar("evaluation/velocity_error", evaluation.velocity_error, self.step)
-        log.add_scalar("evaluation/yaw_rate_error", evaluation.yaw_rate_error, self.step)
+        found = {"survival": evaluation.survival, "mean_time_s": evaluation.mean_time}
+        found |= {"velocity_error": evaluation.velocity_error, "yaw_rate_error": evaluation.yaw_rate_error}
+        log.add(self.step, found, "evaluation")
         return evaluation
 
     def _provenance(self) -> dict[str, str | int | float]:
@@ -231,12 +250,5 @@ class School:
 
     def _save_options(self) -> None:
         """The resolved configuration, beside what it led to."""
-        self.run_folder.mkdir(parents=True, exist_ok=True)
-        resolved = {
-            "options": asdict(self.options),
-            "phase": asdict(self.phase),
-            "contract": self.contract.to_dict(),
-        }
-        storage.replace_file(
-            self.run_folder / progress_file.RUN, json.dumps(resolved, indent=1, default=str).encode()
-        )
+        resolved = {"options": self.options, "phase": self.phase, "contract": self.contract.to_dict()}
+        storage.write_json(self.run_folder / progress_file.RUN, resolved)

@@ -63,6 +63,7 @@ def table(run: Path, status: Status, now: float) -> Table:
         ("episode", Text(f"{status.mean_episode_length:.1f} s")),
         ("last exam", Text(status.exam or "none yet")),
         ("checkpoint", Text(_checkpoint(run, status, now))),
+        ("broken", Text(f"{status.broken}, begun anew" if status.broken else "none")),
         ("time left", Text("0:00" if status.ended else duration(status.remaining))),
         ("process", Text(f"{status.pid} on {status.host}, {_process(status)}")),
         ("report", Text(_report(run))),

@@ -173,6 +173,7 @@ class TrainerNode(Node):
         status.level = DiagnosticStatus.ERROR if failed else DiagnosticStatus.OK
         if progress is not None:
             values = {"run": progress.run, "step": progress.step, "steps/s": round(progress.steps_per_second)}
+            values["broken"] = progress.broken
             status.values = [KeyValue(key=key, value=str(value)) for key, value in values.items()]
         message = DiagnosticArray(status=[status])
         message.header.stamp = self._now()

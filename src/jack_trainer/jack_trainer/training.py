@@ -71,6 +71,8 @@ class Progress:
     #: estimated time left [s]
     remaining: float
     checkpoint: Path | None
+    #: how often a robot began anew because its physics, action or reward was no number
+    broken: int = 0
 
 
 @dataclass(frozen=True)

@@ -51,6 +51,25 @@ def test_what_is_shown_runs_to_the_nearer_end(tmp_path):
     assert fast.mean_episode_length == pytest.approx(40 / 30)  # Pendulum is drawn 30 times a second
 
 
+def test_what_is_not_known_yet_is_written_in_words(tmp_path):
+    def refuse(name):
+        raise AssertionError(f"{name} is no JSON")
+
+    with GymnasiumTraining(options(tmp_path, steps=32)) as training:
+        result = training.run()
+    story = json.loads((result.run / "run.json").read_text(), parse_constant=refuse)
+    assert story["curve"] == [[32, result.end.seconds, "NaN", "NaN"]]
+
+
+def test_a_folder_that_cannot_be_written_is_said(tmp_path):
+    (tmp_path / "file").write_bytes(b"")
+    with (
+        GymnasiumTraining(options(tmp_path / "file" / "runs", steps=32)) as training,
+        pytest.raises(JackError, match=r"weights\.safetensors could not be written \(Not a directory\)"),
+    ):
+        training.run()
+
+
 def test_seconds_or_a_word_end_it(tmp_path):
     with GymnasiumTraining(options(tmp_path, steps=10**6, seconds=0.2)) as training:
         result = training.run()

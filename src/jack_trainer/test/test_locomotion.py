@@ -11,6 +11,7 @@ from jack_sim.batch import Truth
 from jack_sim.randomization import OFF, ON, fixed
 from jack_trainer.tasks import locomotion
 from jack_trainer.tasks.locomotion import EXAM, capture_error
+from jack_trainer.tasks.rewards import TERMS
 
 #: What a robot that lies on the ground is allowed.
 NEVER_FALLS = {"fall_height": -9.0, "fall_tilt": math.pi}
@@ -431,10 +432,13 @@ def test_a_fall_as_time_runs_out_is_a_fall(make_locomotion):
 # -- physics that breaks down
 
 
-@pytest.mark.parametrize("what", ["position", "velocity", "action"])
-def test_numbers_that_are_none_end_one_episode_and_touch_no_other(make_locomotion, what, tmp_path, monkeypatch):
+@pytest.mark.parametrize("what", ["position", "velocity", "action", "drift", "reward"])
+@pytest.mark.parametrize("curriculum", [1.0, 0.3])
+def test_numbers_that_are_none_end_one_episode_and_touch_no_other(
+    make_locomotion, what, curriculum, tmp_path, monkeypatch
+):
     monkeypatch.chdir(tmp_path)  # MuJoCo writes its warnings into a file where it stands
-    environment, twin = make_locomotion(4, seed=2), make_locomotion(4, seed=2)
+    environment, twin = (make_locomotion(4, seed=2, curriculum=curriculum) for _ in range(2))
     environment.reset(), twin.reset()
     actions = list(itertools.islice(small(environment), 4))
     for action in actions[:3]:
@@ -442,6 +446,12 @@ def test_numbers_that_are_none_end_one_episode_and_touch_no_other(make_locomotio
     last = actions[3].copy()
     if what == "action":
         last[2, 5] = np.nan
+    elif what == "drift":
+        environment._drift[2, 0] = np.nan
+    elif what == "reward":
+        pose, nobody = TERMS["pose"], np.array([0.0, 0.0, np.nan, 0.0])
+        of_it = lambda m: pose(m) + (nobody if m.action is last else 0.0)  # noqa: E731
+        monkeypatch.setitem(TERMS, "pose", of_it)
     else:
         name = {"position": "qpos", "velocity": "qvel"}[what]
         environment.world.batch.bind(name)[2, 12] = np.nan
@@ -457,6 +467,7 @@ def test_numbers_that_are_none_end_one_episode_and_touch_no_other(make_locomotio
     assert environment.world.state().time[2] == 0.0
     assert all(np.isfinite(array).all() for array in environment.state_dict().values())
     assert not environment.step(still(environment)).terminated.any()
+    assert (environment.broken, twin.broken) == (1, 0)
 
 
 # -- pushes

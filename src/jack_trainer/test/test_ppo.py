@@ -8,8 +8,7 @@ import torch
 from scipy import stats
 
 from jack_brain.network.brain import Inputs
-from jack_contract.errors import JackError
-from jack_trainer.rl.ppo import EpisodeLog, divergence, entropy, log_probability
+from jack_trainer.rl.ppo import BreakdownError, EpisodeLog, divergence, entropy, log_probability
 from jack_trainer.rl.rollout import Samples
 from jack_trainer.tasks.environment import Observation, Transition
 
@@ -101,8 +100,10 @@ def test_a_loss_that_is_no_number_stops_the_training_and_spares_the_brain(make_l
     samples = learner.rollout.finish(learner.collect(), 0.9, 0.95)
     samples.advantage[5] = math.nan
     before = copy.deepcopy(learner.brain.state_dict())
-    with pytest.raises(JackError, match="not finite"):
+    with pytest.raises(BreakdownError, match="not finite") as raised:
         learner.update(samples)
+    assert math.isnan(raised.value.measured["policy_loss"])
+    assert raised.value.samples.advantage.isnan().any()
     weights = {name: t for name, t in learner.brain.state_dict().items() if "normaliser" not in name}
     assert all(torch.equal(before[name], weight) for name, weight in weights.items())
 
@@ -367,3 +368,10 @@ def test_the_log_smooths_reward_terms_and_is_restored():
     again = EpisodeLog()
     again.restore(list(log.returns), list(log.lengths), log.terms)
     assert (again.mean_return, again.mean_length, again.terms) == (5.0, 7.0, log.terms)
+
+
+def test_a_term_that_is_no_number_once_does_not_stay():
+    log = EpisodeLog()
+    for value in (math.nan, 2.0, math.nan, math.inf, 4.0):
+        log.add(transition([], [], {"pose": value}))
+    assert log.terms["pose"] == pytest.approx(2.02)

@@ -38,6 +38,7 @@ def test_what_was_written_is_read_again(tmp_path):
         4000,
         "000000000900",
     )
+    json.loads((tmp_path / "status.json").read_text(), parse_constant=pytest.fail)
     assert math.isnan(status.mean_return) and status.exam == "95 of 100"
     assert status.pid == os.getpid() and status.alive and status.ended == ""
     assert [path.name for path in tmp_path.iterdir()] == ["status.json"]

@@ -1,6 +1,8 @@
+import errno
 import hashlib
 import json
 import math
+import os
 from dataclasses import replace
 from functools import partial
 
@@ -13,7 +15,8 @@ from jack_brain.network.brain import Brain, Inputs
 from jack_brain.policy import Policy, PolicyLimits
 from jack_contract.errors import JackError, PolicyError
 from jack_sim.randomization import ON, RANDOMIZATIONS
-from jack_trainer import school
+from jack_trainer import progress_file, school
+from jack_trainer.breakdown import live_again
 from jack_trainer.checkpoint import POLICY, checkpoints, newest_checkpoint, read_checkpoint
 from jack_trainer.evaluate import Evaluation, evaluate
 from jack_trainer.phases import PHASES
@@ -84,6 +87,15 @@ def contents(path) -> tuple[dict, dict]:
     return found.tensors, found.numbers.model_dump(exclude={"seconds"})
 
 
+def strictly(path):
+    """JSON that every reader takes: no NaN, no Infinity."""
+
+    def refuse(name):
+        raise AssertionError(f"{name} in {path}")
+
+    return json.loads(path.read_text(), parse_constant=refuse)
+
+
 # -- what a training leaves behind
 
 
@@ -100,10 +112,19 @@ def test_a_training_leaves_checkpoints_a_log_and_what_it_was(make_school, contra
     assert result.checkpoint == newest_checkpoint(result.run / "checkpoints").path
     assert result.policy == result.checkpoint / POLICY and result.policy.is_file()
 
-    run = json.loads((result.run / "run.json").read_text())
+    run = strictly(result.run / "run.json")
     assert run["options"]["seed"] == 7 and run["options"]["environments"] == COUNT
     assert run["phase"]["name"] == "stand" and run["phase"]["ppo"]["gamma"] == PHASES["stand"].ppo.gamma
     assert run["contract"]["robot"]["joints"][0]["name"] == contract.robot.joint_names[0]
+
+
+def test_what_is_not_finite_is_written_in_words(make_school, monkeypatch):
+    monkeypatch.setitem(PHASES, "stand", replace(PHASES["stand"], velocity_error=math.inf))
+    result = make_school(1).run()
+    assert strictly(result.run / "run.json")["phase"]["velocity_error"] == "Infinity"
+    status = strictly(result.run / "status.json")
+    assert status["mean_return"] == "NaN" and math.isnan(progress_file.read(result.run).mean_return)
+    strictly(result.checkpoint / "numbers.json")
 
 
 def test_the_log_has_what_one_looks_for(make_school):
@@ -186,21 +207,40 @@ def test_nothing_was_spared_once(whole, contract):
 # -- going on
 
 
-@pytest.mark.parametrize("phase", PHASES)
-def test_three_updates_and_three_are_six(make_school, phase):
-    """Bodies, commands, rhythm and average brain too."""
-    six = make_school(6, seed=5, phase=phase).run()
-    three = make_school(3, seed=5, phase=phase).run()
-    again = make_school(6, seed=5, phase=phase, resume=three.run).run()
-    assert again.run == three.run and again.step == six.step
-    (tensors, numbers), (expected, expected_numbers) = contents(again.checkpoint), contents(six.checkpoint)
+@pytest.mark.slow
+@pytest.mark.parametrize(("phase", "randomization"), [("stand", "off"), ("walk", "on")])
+def test_fifty_updates_and_fifty_are_a_hundred_bit_for_bit(make_school, monkeypatch, phase, randomization):
+    """Weights, optimiser, normalisers, average brain, bodies, commands, rhythm, physics, chance: all of it."""
+    brief = replace(PHASES[phase].ppo, rollout=5, epochs=1, minibatches=1)
+    brisk = replace(PHASES[phase].task, episode=1.0, command_interval=0.4)
+    monkeypatch.setitem(PHASES, phase, replace(PHASES[phase], ppo=brief, task=brisk))
+    settings = {"seed": 5, "phase": phase, "randomization": randomization, "checkpoint_interval": 1000.0}
+
+    def train(updates: int, **more):
+        return make_school(steps=updates * COUNT * brief.rollout, **settings, **more).run()
+
+    hundred, fifty = train(100), train(50)
+    again = train(100, resume=fifty.run)
+    assert again.run == fifty.run and again.step == hundred.step
+    (tensors, numbers), (expected, expected_numbers) = contents(again.checkpoint), contents(hundred.checkpoint)
     assert numbers == expected_numbers
     assert set(tensors) == set(expected)
     for name, tensor in tensors.items():
         assert torch.equal(tensor, expected[name]), name
-    assert {"average.action_head.log_std", "environment.body.friction", "environment.phase"} <= set(tensors)
-    assert int(tensors["exploration.averaged"]) == 6
+    saved = {
+        "average.action_head.log_std",
+        "brain.normaliser.mean",
+        "brain.value_normaliser.var",
+        "environment.phase",
+    }
+    saved |= {"environment.physics", "environment.command", "exploration.random"}
+    assert saved <= set(tensors) and any(name.startswith("optimiser.") for name in tensors)
+    assert ("environment.body.friction" in tensors) == (randomization != "off")
+    assert int(tensors["exploration.averaged"]) == numbers["update"] == 100
     assert not torch.equal(tensors["average.action_head.log_std"], tensors["brain.action_head.log_std"])
+    assert len(numbers["episode_lengths"]) >= 3 * COUNT and bool(tensors["environment.command"].any()) == (
+        phase == "walk"
+    )
 
 
 def test_another_seed_is_another_training(make_school):
@@ -335,14 +375,44 @@ def test_a_loss_that_is_no_number_publishes_nothing_and_keeps_the_last_good(make
 
     notes = Poison()
     student = make_school(10, notes)
-    with pytest.raises(JackError, match="not finite"):
+    with pytest.raises(JackError, match=r"not finite .* python -m jack_trainer\.breakdown") as raised:
         student.run()
     assert [p.step for p in notes.policies] == [UPDATE, 2 * UPDATE]
+    kept = student.run_folder / f"breakdown-{2 * UPDATE:012d}"
+    assert str(raised.value).endswith(f" {kept}") and math.isnan(live_again(kept)["policy_loss"])
     newest = newest_checkpoint(student.run_folder / "checkpoints")
     assert newest.numbers.step == 2 * UPDATE
     assert all(t.isfinite().all() for name, t in newest.tensors.items() if name.startswith(("brain.", "average.")))
     Policy.load(newest.path / POLICY, contract, PATIENT)
     assert make_school(3, resume=student.run_folder).run().step == 3 * UPDATE
+
+
+def test_a_breakdown_that_cannot_be_kept_is_told_all_the_same(make_school, monkeypatch):
+    def full(*_, **__):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    student = make_school(1)
+    monkeypatch.setattr(school.breakdown, "keep", full)
+    with torch.no_grad():
+        student.brain.log_std[0] = math.nan
+    with pytest.raises(JackError, match=r"not finite .* could not be kept \(No space left on device\)"):
+        student.run()
+
+
+def test_physics_that_breaks_down_costs_one_episode_and_is_counted(make_school, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # MuJoCo writes its warnings into a file where it stands
+    student = make_school(2)
+    student.environment.world.batch.bind("qvel")[1, 8] = math.nan
+    result = student.run()
+    assert result.reason == "steps" and student.environment.broken == 1
+    assert progress_file.read(result.run).broken == 1
+    events = EventAccumulator(str(result.run / "tensorboard"))
+    events.Reload()
+    assert [event.value for event in events.Scalars("episode/broken")] == [1, 1]
+    assert all(math.isfinite(event.value) for event in events.Scalars("reward/pose"))
+    found = read_checkpoint(result.checkpoint)
+    assert found.numbers.broken == 1 and all(tensor.isfinite().all() for tensor in found.tensors.values())
+    assert make_school(2, resume=result.run).environment.broken == 1
 
 
 def test_a_brain_that_answers_nan_is_not_written(make_school):

@@ -151,13 +151,25 @@ class PPO:
         brain.value_normaliser.update(samples.returns[:, None])
         samples.returns = brain.value_normaliser(samples.returns[:, None]).squeeze(-1)
         samples.advantage = (samples.advantage - samples.advantage.mean()) / (samples.advantage.std() + 1e-8)
-        rows = [self._descend(samples, ids, old_log_std) for ids in self._minibatches(len(samples.advantage))]
-        means = dict(zip(_MEASURED, np.mean(rows, axis=0).tolist(), strict=True))
+        rows = [self.descend(samples, ids, old_log_std) for ids in self._minibatches(len(samples.advantage))]
+        means = {name: float(np.mean([row[name] for row in rows])) for name in _MEASURED}
         noise = float(brain.log_std.detach().exp().mean())
         return UpdateStats(**means, explained_variance=explained, rate=self.rate, noise=noise)
 
-    def _descend(self, samples: Samples, ids: Tensor, old_log_std: Tensor) -> list[float]:
-        """One step of the optimiser on some of the samples; returns what is to be logged."""
+    def descend(self, samples: Samples, ids: Tensor, old_log_std: Tensor) -> dict[str, float]:
+        """One step of the optimiser on some of the samples.
+
+        Args:
+            samples: with advantages and returns normalised.
+            ids: of those to learn from.
+            old_log_std: of the policy that made them, (n,).
+
+        Returns:
+            What is to be logged, by name.
+
+        Raises:
+            BreakdownError: a loss or gradient that is no number; no weight has changed.
+        """
 
         def learn(rows: Tensor) -> tuple[Tensor, list[Tensor | None]]:
             part, share = samples.rows(rows), len(rows) / len(ids)
@@ -170,13 +182,16 @@ class PPO:
         for weight, slices in zip(self._weights, zip(*gradients, strict=True), strict=True):
             weight.grad = None if slices[0] is None else torch.stack(slices).sum(0)
         norm = torch.nn.utils.clip_grad_norm_(self._weights, self.config.gradient_norm)
-        row = [*torch.stack(measured).sum(0).tolist(), float(norm)]
-        _require_finite(*row)
-        self._adapt(row[_MEASURED.index("divergence")])
+        found: dict[str, float] = dict(
+            zip(_MEASURED, [*torch.stack(measured).sum(0).tolist(), float(norm)], strict=True)
+        )
+        if not all(math.isfinite(found[name]) for name in ("policy_loss", "value_loss", "gradient_norm")):
+            raise BreakdownError(found, samples.rows(ids), old_log_std)
+        self._adapt(found["divergence"])
         self.optimiser.step()
         with torch.no_grad():
             self.brain.log_std.clamp_(min=math.log(self.config.noise))
-        return row
+        return found
 
     def _loss(self, part: Samples, old_log_std: Tensor) -> tuple[Tensor, Tensor]:
         """The loss over some samples, and the parts of it that are measured, one number each."""
@@ -232,6 +247,8 @@ class EpisodeLog:
         self.returns.extend(step.episode_returns.tolist())
         self.lengths.extend(step.episode_lengths.tolist())
         for name, value in step.terms.items():
+            if not math.isfinite(value):  # of a robot whose physics broke down; it would stay for ever
+                continue
             self.terms[name] = 0.99 * self.terms.get(name, value) + 0.01 * value
 
     def restore(self, returns: list[float], lengths: list[int], terms: dict[str, float]) -> None:
@@ -269,10 +286,18 @@ def divergence(old_mean: Tensor, old_log_std: Tensor, mean: Tensor, log_std: Ten
     return (log_std - old_log_std + 0.5 * (ratio + distance - 1.0)).sum(-1).mean()
 
 
-def _require_finite(policy_loss: float, value_loss: float, *others: float) -> None:
-    """Stop before a gradient that is no number becomes the weights, and they the next checkpoint."""
-    if not math.isfinite(others[-1]):
-        raise JackError(
-            f"Learning broke down: its gradient is not finite (policy loss {policy_loss:.3g}, value loss "
-            f"{value_loss:.3g}). The last checkpoint is sound; go on from it with ./jack train --resume."
+class BreakdownError(JackError):
+    """A loss or gradient that is no number, noticed before it became the weights, and they the next checkpoint.
+
+    Attributes:
+        measured: what was, by name.
+        samples: that were learnt from.
+        old_log_std: of the policy that made them.
+    """
+
+    def __init__(self, measured: dict[str, float], samples: Samples, old_log_std: Tensor) -> None:
+        told = ", ".join(f"{name} {value:.3g}" for name, value in measured.items())
+        super().__init__(
+            f"Learning broke down: its loss or gradient is not finite ({told}). The last checkpoint is sound."
         )
+        self.measured, self.samples, self.old_log_std = measured, samples, old_log_std

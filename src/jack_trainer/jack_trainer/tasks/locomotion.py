@@ -82,9 +82,11 @@ class Locomotion:
     Attributes:
         motion: what the last control period was rewarded for. Of a robot that has been reset since, the readings
             among it are already those of the new episode.
+        broken: how often so far a robot began anew because its physics, action or reward was no number.
     """
 
     motion: Motion
+    broken: int = 0
 
     def __init__(self, world: BatchWorld, contract: Contract, config: LocomotionConfig, seed: int = 0) -> None:
         self.world, self.contract, self.config = world, contract, config
@@ -129,6 +131,7 @@ class Locomotion:
         # Physics broke down, or the action was no number: no credit, and the robot starts anew.
         broken = self.world.diverged() | ~np.isfinite(reward)
         reward[broken] = 0.0
+        self.broken += int(broken.sum())
         terminated = motion.fallen | broken
         over = terminated | (self._age >= self._limit)
         self._action[:], self._feet[:] = action, truth.feet
@@ -288,7 +291,8 @@ class Locomotion:
 
     def _grow(self, terminated: NDArray[np.bool_]) -> None:
         """Ask for more the better he follows, for less the more he falls."""
-        following = float(TERMS["velocity"](self.motion).mean()) / _FOLLOWING - 1.0
+        follow = np.nan_to_num(TERMS["velocity"](self.motion))  # one broken robot must not end the curriculum
+        following = float(follow.mean()) / _FOLLOWING - 1.0
         change = _GROWTH * (following * self._period - _FALL * float(terminated.mean()))
         self._level[:] = np.clip(self._level + change, self.config.curriculum, 1.0)
         self._randomizer.share = self.level
