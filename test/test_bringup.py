@@ -17,6 +17,7 @@ import pytest
 
 pytest.importorskip("rclpy", reason="needs ROS 2 and Jack's messages: ./jack test has them")
 
+from geometry_msgs.msg import Twist
 from jack_msgs.msg import JointCommand, Policy
 from jack_msgs.srv import LoadPolicy
 from lifecycle_msgs.srv import GetState
@@ -181,6 +182,20 @@ def test_a_policy_that_is_published_takes_over_while_he_stands(graph, policies):
     assert graph.sight.brain.step == 2 and graph.sight.drives("")
     graph.until(lambda: graph.sight.standing(time.monotonic()) > 3.0)
     assert graph.sight.standing_since == since
+
+
+def test_he_is_asked_to_walk_on_his_own_feet_alone(graph):
+    heard = []
+    graph.node.create_subscription(
+        Twist, "cmd_vel", lambda message: heard.append((graph.sight.gantry, message)), 10
+    )
+    graph.node.drive((0.01, -0.02, 0.03))
+    graph.until(lambda: len(heard) > 10)
+    assert {gantry for gantry, _ in heard} == {STANDING}
+    asked = heard[-1][1]
+    assert (asked.linear.x, asked.linear.y, asked.angular.z) == (0.01, -0.02, 0.03)
+    graph.node.drive((0.0, 0.0, 0.0))
+    graph.until(lambda: heard[-1][1] == Twist())
 
 
 def test_a_pause_trips_nothing(graph):

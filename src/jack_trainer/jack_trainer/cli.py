@@ -124,6 +124,8 @@ class Deploy:
     scene: str = "flat"
     # when a gantry holds the simulated robot: auto (until the policy drives him), always, never
     gantry: str = "auto"
+    # ask the simulated robot to walk: forward, left [m/s], turn left [rad/s]; by itself he follows cmd_vel
+    walk: tuple[float, float, float] = (0.0, 0.0, 0.0)
     # end once the simulated robot stood for so long; 0: go on until Ctrl-C [s]
     stand_for: float = 0.0
     # namespace of every node
@@ -135,10 +137,12 @@ class Deploy:
         """Do it; returns the exit code."""
         if self.policy == NEWEST and newest_policy(self.runs) is None:
             raise JackError(f"There is no policy in {self.runs.absolute()}. Make one with ./jack train.")
+        if any(self.walk) and not self.sim:
+            raise JackError("--walk is for the simulated robot (--sim); a real one follows the topic cmd_vel.")
         given = {"sim": str(self.sim).lower(), "policy": self.policy, "scene": self.scene, "gantry": self.gantry}
         specs = DEPLOY.nodes(given | {"namespace": self.namespace, "runs": str(self.runs)})
         policy, standing = str(specs[-1].parameters.get("policy", "")), Standing(self.stand_for)
-        return run_graph(specs, self.runs, lambda session: live_graph.deploy(session, policy, standing))
+        return run_graph(specs, self.runs, lambda session: live_graph.deploy(session, policy, standing, self.walk))
 
 
 @dataclass(frozen=True)

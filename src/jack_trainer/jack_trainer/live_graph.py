@@ -68,10 +68,12 @@ def train(session: Session, goal: TrainGoal, standing: Standing) -> int:
     return OK if stood else FAILED
 
 
-def deploy(session: Session, policy: str, standing: Standing) -> int:
+def deploy(session: Session, policy: str, standing: Standing, walk: Sequence[float] = ()) -> int:
     """Watch Jack at work, until he stood long enough or until Ctrl-C; returns the exit code."""
     session.note = "running"
     session.display.say(f"Policy: {policy or 'whichever is published'}")
+    if any(walk):
+        session.console.drive(walk)
     if standing.seconds:
         return OK if _watch(session, standing.seconds) else FAILED
     session.display.say("Ctrl-C ends it.", "dim")

@@ -37,6 +37,14 @@ def test_options_arrive():
     assert parse(["evaluate", "--episodes", "7"]) == Evaluate(episodes=7, runs=Evaluate().runs)
 
 
+def test_a_simulated_jack_can_be_asked_to_walk_and_a_real_one_not(tmp_path):
+    run_in(tmp_path, "mine")
+    deploy = parse(["deploy", "--sim", "--walk", "0.5", "0", "-0.2", "--runs", str(tmp_path)])
+    assert isinstance(deploy, Deploy) and deploy.walk == (0.5, 0.0, -0.2)
+    with pytest.raises(JackError, match="topic cmd_vel"):
+        Deploy(walk=(0.5, 0.0, 0.0), runs=tmp_path).run()
+
+
 def test_an_env_is_trained_instead_of_jack(tmp_path, monkeypatch):
     asked = []
     monkeypatch.setattr(gymnasium_training, "train_gymnasium", lambda options: asked.append(options) or 0)
