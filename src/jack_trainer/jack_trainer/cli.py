@@ -17,7 +17,15 @@ from tyro.conf import Positional
 
 from jack_contract.errors import JackError
 from jack_launch.description import LaunchError
-from jack_launch.graphs import DEPLOY, NEWEST, TRAIN, learning_environment, newest_policy, runs_folder
+from jack_launch.graphs import (
+    DEPLOY,
+    NEWEST,
+    TRAIN,
+    learning_environment,
+    named_policy,
+    newest_policy,
+    runs_folder,
+)
 from jack_trainer import live_graph
 from jack_trainer.live_graph import FAILED, OK, Standing, run_graph
 from jack_trainer.session import TrainGoal
@@ -118,7 +126,7 @@ class Deploy:
 
     # simulate the robot; otherwise its driver must be running
     sim: bool = False
-    # policy file (.onnx); newest: the one that was written last
+    # policy file (.onnx); newest: the one that was written last, or else pretrained: the one that ships with Jack
     policy: str = NEWEST
     # the world of the simulation
     scene: str = "flat"
@@ -135,8 +143,11 @@ class Deploy:
 
     def run(self) -> int:
         """Do it; returns the exit code."""
-        if self.policy == NEWEST and newest_policy(self.runs) is None:
-            raise JackError(f"There is no policy in {self.runs.absolute()}. Make one with ./jack train.")
+        if self.policy == NEWEST and named_policy(NEWEST, self.runs) is None:
+            raise JackError(
+                f"There is no policy in {self.runs.absolute()}, and none ships with this copy of Jack. "
+                f"Make one with ./jack train."
+            )
         if any(self.walk) and not self.sim:
             raise JackError("--walk is for the simulated robot (--sim); a real one follows the topic cmd_vel.")
         given = {"sim": str(self.sim).lower(), "policy": self.policy, "scene": self.scene, "gantry": self.gantry}

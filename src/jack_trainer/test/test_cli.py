@@ -5,6 +5,7 @@ import sys
 import pytest
 
 from jack_contract.errors import JackError
+from jack_launch import graphs
 from jack_trainer import gymnasium_training
 from jack_trainer.cli import Deploy, Evaluate, Train, arguments, parse, resumed
 
@@ -83,7 +84,8 @@ def test_a_run_that_is_not_there_is_named_with_those_that_are(tmp_path):
         resumed("newest", tmp_path / "empty")
 
 
-def test_without_a_policy_deploy_says_what_to_type(tmp_path):
+def test_without_a_policy_deploy_says_what_to_type(tmp_path, monkeypatch):
+    monkeypatch.setattr(graphs, "pretrained_folder", lambda: tmp_path)
     with pytest.raises(JackError, match=r"\./jack train"):
         Deploy(runs=tmp_path).run()
 
