@@ -301,7 +301,7 @@ def test_nothing_survives_a_jack_that_is_killed(jack, nodes_alive, policies):
 
 @pytest.mark.slow
 def test_a_short_training_from_the_first_step_to_the_last(jack, nodes_alive, tmp_path):
-    process = jack("train", "--environments", "16", "--steps", "1500", "--stand-for", "0")
+    process = jack("train", "--environments", "16", "--steps", "1500", "--stand-for", "0", "--no-report")
     said = finish(process, 4 * PATIENCE)
     assert process.returncode == 0, said
     assert "All steps are taken" in said and "tensorboard" in said and "./jack deploy --sim" in said
@@ -327,7 +327,8 @@ def test_ctrl_c_keeps_a_training_and_resume_goes_on(jack, nodes_alive, tmp_path)
     assert nodes_alive() == []
     (run,) = (tmp_path / "runs").glob("*-stand")
     kept = newest_checkpoint(run / "checkpoints").numbers.step
-    again = jack("train", "--resume", "--environments", "16", "--steps", str(kept + 1000), "--no-live")
+    words = ("--environments", "16", "--steps", str(kept + 1000), "--no-live", "--no-report")
+    again = jack("train", "--resume", *words)
     said = finish(again, 4 * PATIENCE)
     assert again.returncode == 0, said
     assert newest_checkpoint(run / "checkpoints").numbers.step > kept

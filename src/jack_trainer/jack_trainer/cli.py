@@ -64,6 +64,8 @@ class Train:
     scene: str = "flat"
     # for how long the live Jack is to stand on the final policy [s]
     stand_for: float = 10.0
+    # score and film him afterwards, and write evaluation.json and report.html
+    report: bool = True
     # leave him living afterwards, until Ctrl-C
     keep: bool = False
     # folder of the trainings
@@ -82,7 +84,7 @@ class Train:
         specs = TRAIN.nodes(given | {"autostart": "false", "scene": self.scene})
         goal = TrainGoal(self.phase, self.steps, self.seed, str(resume or ""))
         standing = Standing(self.stand_for, self.keep)
-        return run_graph(specs, self.runs, lambda session: live_graph.train(session, goal, standing))
+        return run_graph(specs, self.runs, lambda session: live_graph.train(session, goal, standing, self.report))
 
     def _alone(self, resume: Path | None) -> int:
         os.environ.update(learning_environment())  # torch reads it when it is loaded
@@ -98,7 +100,8 @@ class Train:
                 brain=self.brain,
                 environments=self.environments or ENVIRONMENTS,
                 randomization=self.randomization,
-            )
+            ),
+            self.report,
         )
 
     def _gymnasium(self) -> int:

@@ -16,9 +16,8 @@ from jack_trainer.checkpoint import replace_file
 from jack_trainer.exam import find_policy
 from jack_trainer.film import Film, film_aside
 from jack_trainer.page import EvaluationTable, Facts, page
-from jack_trainer.status import REPORT
+from jack_trainer.status import EVALUATION, REPORT
 
-EVALUATION = "evaluation.json"
 _JSON = TypeAdapter(dict[str, Any])
 
 

@@ -1,6 +1,7 @@
 import os
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 
@@ -21,6 +22,7 @@ def test_a_bare_train_teaches_him_to_stand_beside_a_live_jack():
     command = parse(["train"])
     assert isinstance(command, Train)
     assert (command.phase, command.steps, command.seed, command.live, command.resume) == ("stand", 0, 0, True, "")
+    assert command.report and parse(["train", "--no-report"]) == replace(command, report=False)
 
 
 def test_options_arrive():
