@@ -17,11 +17,12 @@ from functools import partial
 from pathlib import Path
 
 import tyro
+from pairing import as_the_trainer
 from rich import box
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
-from trials import EPISODES, Records, Trial, Variant, attempt, in_learning_environment, spread
+from trials import EPISODES, Records, Trial, Variant, attempt, spread
 
 #: More steps than anybody takes: the clock ends these trainings.
 _UNLIMITED = 10**12
@@ -81,7 +82,7 @@ SIDES: dict[str, Callable[[str], Variant]] = {
 
 def measure(options: Options, side: str, seed: int) -> Trial:
     """One training of one side, and its exam."""
-    from jack_trainer.school import TrainOptions
+    from jack_trainer.training import TrainOptions
 
     given = TrainOptions(options.phase, _UNLIMITED, seed, environments=options.environments, until_passed=False)
     return attempt(side, given, SIDES[side](options.phase), 60.0 * options.minutes)
@@ -130,5 +131,5 @@ def main(options: Options) -> None:
 
 
 if __name__ == "__main__":
-    in_learning_environment()
+    as_the_trainer()
     main(tyro.cli(Options, description=__doc__))

@@ -12,11 +12,12 @@ from typing import Literal
 
 import numpy as np
 import tyro
+from pairing import as_the_trainer
 from rich import box
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
-from trials import EPISODES, Records, Trial, Variant, attempt, in_learning_environment
+from trials import EPISODES, Records, Trial, Variant, attempt
 
 #: What is compared; all but one are the worse the more there is of it.
 SURVIVED = f"survived\nof {EPISODES}"
@@ -47,7 +48,7 @@ def measure(options: Options, seed: int) -> Trial:
     """One training from nothing, and its exam."""
     from mlp import perceptrons
 
-    from jack_trainer.school import TrainOptions
+    from jack_trainer.training import TrainOptions
 
     variant = Variant(network=perceptrons) if options.network == "mlp" else Variant()
     given = TrainOptions(options.phase, options.steps, seed, environments=options.environments)
@@ -102,5 +103,5 @@ def main(options: Options) -> None:
 
 
 if __name__ == "__main__":
-    in_learning_environment()
+    as_the_trainer()
     main(tyro.cli(Options, description=__doc__))

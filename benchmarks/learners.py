@@ -23,7 +23,8 @@ from gymnasium.vector import AutoresetMode
 from humanoid import batch_task
 from numpy.typing import NDArray
 
-from jack_trainer.gymnasium_training import GYMNASIUM_PPO, GymnasiumOptions, GymnasiumTraining, actor
+from jack_trainer.gymnasium_training import GYMNASIUM_PPO, GymnasiumOptions, GymnasiumTraining
+from jack_trainer.rl.acting import actor
 from jack_trainer.tasks.environment import Observation
 from jack_trainer.tasks.gymnasium_task import GymnasiumTask, make_task
 

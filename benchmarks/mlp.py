@@ -12,10 +12,10 @@ import torch
 from torch import nn
 
 from jack_brain.network.brain import Brain, Inputs, Output
+from jack_brain.network.heads import TRUTH_SIZE, VELOCITY_GAIN
 from jack_brain.network.normaliser import RunningNormaliser
 from jack_brain.network.presets import PRESETS, BrainSize
 from jack_brain.network.symmetry import Symmetry
-from jack_brain.network.tokens import COMMAND_GAIN
 from jack_contract.contract import Contract
 from jack_contract.errors import JackError
 from jack_contract.observation import COMMAND_SIZE
@@ -42,22 +42,26 @@ class Perceptrons(nn.Module):
         self.value_normaliser = RunningNormaliser(1)
         width, inputs = _width(contract, size), _inputs(contract)
         self.actor = _perceptron(inputs, width, contract.robot.count, gain=0.01)
-        self.critic = _perceptron(inputs, width, 1, gain=1.0)
+        self.critic = _perceptron(inputs + TRUTH_SIZE, width, 1, gain=1.0)
         self.log_std = nn.Parameter(torch.full((contract.robot.count,), math.log(std)))
 
     def forward(self, inputs: Inputs, *, value: bool = True) -> Output:
         """One tick of a batch of robots: mean of the action (B, n), and the value (B, 1) if it was asked for."""
-        frames, command = inputs.proprioception, inputs.command
+        if self.symmetry is None:
+            return self._tick(inputs, value)
+        right = self.symmetry.right(inputs.proprioception)
+        output = self._tick(self.symmetry.inputs(inputs, right), value)
+        return Output(self.symmetry.action(output.mean, right), output.value)
+
+    def _tick(self, inputs: Inputs, value: bool) -> Output:
+        frames, command, truth = inputs.proprioception, inputs.command, inputs.truth
         if command is None:
             raise JackError("The perceptrons need a command.")
-        right = self.symmetry.right(frames) if self.symmetry else None
-        if self.symmetry and right is not None:
-            frames, command = self.symmetry.frame(frames, right), self.symmetry.command(command, right)
-        seen = torch.cat((self.normaliser(frames).flatten(1), COMMAND_GAIN * command), dim=-1)
-        mean = self.actor(seen)
-        if self.symmetry and right is not None:
-            mean = self.symmetry.action(mean, right)
-        return Output(mean, self.critic(seen) if value else None)
+        seen = torch.cat((self.normaliser(frames).flatten(1), VELOCITY_GAIN * command), dim=-1)
+        if not value:
+            return Output(self.actor(seen), None)
+        known = torch.zeros_like(seen[:, :TRUTH_SIZE]) if truth is None else VELOCITY_GAIN * truth
+        return Output(self.actor(seen), self.critic(torch.cat((seen, known), dim=-1)))
 
 
 def perceptrons(contract: Contract, size: BrainSize, std: float) -> Brain:
@@ -85,10 +89,10 @@ def _inputs(contract: Contract) -> int:
 def _width(contract: Contract, size: BrainSize) -> int:
     """The width w at which both perceptrons and the spread have as many parameters as the brain, or just fewer.
 
-    With i inputs and n actions they have 2 w^2 + (2 i + n + 5) w + 2 n + 1.
+    With i inputs, t more for the critic, and n actions they have 2 w^2 + (2 i + t + n + 5) w + 2 n + 1.
     """
     with torch.random.fork_rng():  # whoever asks must not meet other random numbers for it
         wanted = parameters(Brain(contract, size))
     n = contract.robot.count
-    b, c = 2 * _inputs(contract) + n + 5, 2 * n + 1 - wanted
+    b, c = 2 * _inputs(contract) + TRUTH_SIZE + n + 5, 2 * n + 1 - wanted
     return math.floor((-b + math.sqrt(b * b - 8 * c)) / 4)

@@ -11,6 +11,7 @@ import json
 import os
 import platform
 import random
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
@@ -23,6 +24,8 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 from scipy.stats import bootstrap
+
+from jack_launch.graphs import learning_environment
 
 #: Runs one side for so many seconds; returns its figure: work per second, or seconds per work.
 Side = Callable[[float], float]
@@ -148,16 +151,28 @@ def report(title: str, rows: Sequence[Comparison], extra: dict[str, float], pack
     console.print(table)
     for name, value in extra.items():
         console.print(f"{name}: {value:.3f}", highlight=False)
-    load = " ".join(f"{number:.2f}" for number in os.getloadavg())
-    console.print(f"load average {load}, {len(os.sched_getaffinity(0))} cores", highlight=False)
+    told = [{**asdict(row), "void": row.void} for row in rows]
+    return {"title": title, "rows": told, "extra": extra, **circumstances(packages)}
+
+
+def circumstances(packages: Sequence[str]) -> dict:
+    """What figures depend on besides what is measured, as plain data for JSON; prints how busy the machine was."""
+    load, cores = os.getloadavg(), len(os.sched_getaffinity(0))
+    loads = " ".join(f"{number:.2f}" for number in load)
+    Console().print(f"load average {loads}, {cores} cores", highlight=False)
     return {
-        "title": title,
-        "rows": [{**asdict(row), "void": row.void} for row in rows],
-        "extra": extra,
-        "load_average": os.getloadavg(),
-        "machine": {"cores": len(os.sched_getaffinity(0)), "cpu": _cpu(), "system": platform.platform()},
+        "load_average": load,
+        "machine": {"cores": cores, "cpu": _cpu(), "system": platform.platform()},
         "versions": {"python": platform.python_version(), **{name: version(name) for name in packages}},
     }
+
+
+def as_the_trainer() -> None:
+    """Start again with OpenMP set up as the trainer's process has it: torch reads that when it is loaded."""
+    wanted = learning_environment()
+    if any(os.environ.get(name) != value for name, value in wanted.items()):
+        os.environ.update(wanted)
+        os.execv(sys.executable, sys.orig_argv)
 
 
 def write_json(path: Path, data: dict) -> None:

@@ -16,14 +16,13 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
-from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import tyro
-from pairing import write_json
+from pairing import circumstances, write_json
 from rich import box
 from rich.console import Console
 from rich.table import Table
@@ -168,13 +167,11 @@ def main(options: Options) -> None:
                 f"seed {seed} {side}: return {last.mean_return:.0f}, {last.speed:.0f} steps/s", highlight=False
             )
     console.print(table(options, sides, trainings))
-    load = os.getloadavg()
-    console.print(f"load average {load[0]:.2f}, {len(os.sched_getaffinity(0))} cores", highlight=False)
+    used = [name for module, name in DISTRIBUTIONS.items() if find_spec(module)]
+    around = circumstances(("gymnasium", "mujoco", "numpy", "torch", *used))
     if not options.quick:
-        used = [name for module, name in DISTRIBUTIONS.items() if find_spec(module)]
-        versions = {name: version(name) for name in ("gymnasium", "mujoco", "numpy", "torch", *used)}
-        data = {"trainings": [asdict(t) for t in trainings], "load_average": load, "versions": versions}
-        write_json(options.output, {"options": asdict(options) | {"output": ""}, **data})
+        told = {"options": asdict(options) | {"output": ""}, "trainings": [asdict(t) for t in trainings]}
+        write_json(options.output, told | around)
 
 
 if __name__ == "__main__":

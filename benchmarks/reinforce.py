@@ -7,23 +7,19 @@ whose episode is over wait for the others.
 
 from __future__ import annotations
 
-import os
-import sys
 import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import tyro
-from pairing import write_json
+from pairing import as_the_trainer, circumstances, write_json
 from rich import box
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
-
-from jack_launch.graphs import learning_environment
 
 #: PPO is to need so many times fewer steps.
 AIM = 10.0
@@ -92,7 +88,7 @@ def table(options: Options, pairs: Sequence[Pair]) -> Table:
     """One row a seed, and the median."""
     shown = Table(title=f"{options.env}, {options.seconds:g} s of REINFORCE", box=box.SIMPLE_HEAD)
     for name in ("seed", "return", "REINFORCE steps", "[s]", "PPO steps", "[s]", "ratio of steps"):
-        shown.add_column(name, justify="right")
+        shown.add_column(escape(name), justify="right")
     for pair in pairs:
         ppo = ("never", "") if pair.ppo_steps is None else (f"{pair.ppo_steps:,}", f"{pair.ppo_seconds:.0f}")
         earlier = (str(pair.seed), f"{pair.mean_return:.1f}", f"{pair.steps:,}", f"{pair.seconds:.0f}")
@@ -110,18 +106,13 @@ def main(options: Options) -> None:
         options = replace(options, **QUICK)
     console, pairs = Console(), [measure(options, seed) for seed in range(options.seeds)]
     console.print(table(options, pairs))
-    load = os.getloadavg()
-    console.print(f"load average {load[0]:.2f}, {len(os.sched_getaffinity(0))} cores", highlight=False)
+    around = circumstances(("gymnasium", "mujoco", "numpy", "torch"))
     if not options.quick:
         rows = [asdict(pair) | {"ratio": pair.ratio} for pair in pairs]
-        versions = {name: version(name) for name in ("gymnasium", "mujoco", "numpy", "torch")}
         told = asdict(options) | {"output": ""}
-        write_json(options.output, {"options": told, "rows": rows, "load_average": load, "versions": versions})
+        write_json(options.output, {"options": told, "rows": rows, **around})
 
 
 if __name__ == "__main__":
-    wanted = learning_environment()  # torch reads it when it is loaded
-    if any(os.environ.get(name) != value for name, value in wanted.items()):
-        os.environ.update(wanted)
-        os.execv(sys.executable, sys.orig_argv)
+    as_the_trainer()
     main(tyro.cli(Options, description=__doc__))

@@ -6,8 +6,6 @@ as many threads, and doing nothing else. Nobody can train faster than that witho
 
 from __future__ import annotations
 
-import os
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -18,12 +16,11 @@ import numpy as np
 import torch
 import tyro
 from mujoco.batch import Batch
-from pairing import QUICK, Protocol, Side, compare, report, write_json
+from pairing import QUICK, Protocol, Side, as_the_trainer, compare, report, write_json
 
 from jack_brain.network.brain import Brain
 from jack_brain.network.presets import preset
 from jack_contract.contract import default_contract
-from jack_launch.graphs import learning_environment
 from jack_sim.batch import BatchWorld
 from jack_sim.scene import TRAINING, load_model
 from jack_trainer.phases import phase
@@ -112,6 +109,7 @@ def repeated(work: Callable[[], Any], steps: int, share: Share | None = None) ->
     """A side that does `work`, worth so many environment steps, again and again; its figure is steps/s."""
 
     def side(seconds: float) -> float:
+        """Work for so many seconds."""
         begun, done = time.perf_counter(), 0
         while (now := time.perf_counter()) - begun < seconds:
             work()
@@ -169,14 +167,6 @@ def main(options: Options) -> None:
     data = report(title, rows, shares, ("mujoco", "numpy", "torch"))
     if not options.quick:
         write_json(options.output, data)
-
-
-def as_the_trainer() -> None:
-    """Start again with OpenMP set up as the trainer's process has it; that must be before torch is loaded."""
-    wanted = learning_environment()
-    if any(os.environ.get(name) != value for name, value in wanted.items()):
-        os.environ.update(wanted)
-        os.execv(sys.executable, sys.orig_argv)
 
 
 if __name__ == "__main__":

@@ -9,25 +9,22 @@ from __future__ import annotations
 
 import json
 import os
-import platform
 import sys
 import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from pairing import write_json
-
-from jack_launch.graphs import learning_environment
+from pairing import circumstances, write_json
 
 if TYPE_CHECKING:  # torch is loaded by who trains
     from jack_contract.contract import Contract
     from jack_trainer.phases import Phase
-    from jack_trainer.school import Network, PolicyFile, Progress, TrainOptions
+    from jack_trainer.school import Network
+    from jack_trainer.training import PolicyFile, Progress, TrainOptions
 
 #: Of the final exam; trainings examine themselves with another.
 EXAM_SEED = 20_261
@@ -168,21 +165,11 @@ class Records:
     def add(self, trial: Trial) -> None:
         """Take in one more, and write all."""
         self.trials.append(trial)
-        versions = {name: version(name) for name in ("mujoco", "numpy", "torch")}
-        machine = {"cores": len(os.sched_getaffinity(0)), "system": platform.platform()}
-        rows = [asdict(trial) for trial in self.trials]
-        write_json(self._path, {"setting": self._setting, "trials": rows, "versions": versions, "machine": machine})
+        told = {"setting": self._setting, "trials": [asdict(trial) for trial in self.trials]}
+        write_json(self._path, told | circumstances(("mujoco", "numpy", "torch")))
 
 
 def spread(values: Sequence[float], pattern: str = ",.0f") -> str:
     """Median, and below it the least and the greatest where there are several."""
     middle, low, high = (format(number, pattern) for number in (np.median(values), min(values), max(values)))
     return f"{middle}\n{low}..{high}" if len(values) > 1 else middle
-
-
-def in_learning_environment() -> None:
-    """Start this script anew where its environment is not yet that of a process that learns."""
-    wanted = learning_environment()  # torch reads it when it is loaded
-    if any(os.environ.get(name) != value for name, value in wanted.items()):
-        os.environ.update(wanted)
-        os.execv(sys.executable, sys.orig_argv)

@@ -53,12 +53,17 @@ def test_the_perceptrons_know_left_from_right_as_the_brain_does(mlp):
     contract = default_contract()
     mirror, (frames, command) = Mirror.of(contract), seen(contract)
     pairs = ((mirror.frame, frames), (mirror.command, command))
-    other = Inputs(*(torch.from_numpy(reflect(x.numpy())) for reflect, x in pairs))
+    mirrored = (torch.from_numpy(reflect(x.numpy())) for reflect, x in pairs)
+    truth = torch.randn(len(frames), 6)
     with torch.no_grad():
-        one, two = mlp(Inputs(frames, command)), mlp(other)
+        one = mlp(Inputs(frames, command, truth=truth))
+        two = mlp(Inputs(*mirrored, truth=truth * torch.tensor([1.0, -1.0, 1.0, 1.0, -1.0, -1.0])))
     torch.testing.assert_close(torch.from_numpy(mirror.action(one.mean.numpy())), two.mean)
     torch.testing.assert_close(one.value, two.value)
     assert one.mean.abs().max() > 0.1
+    with torch.no_grad():
+        assert not torch.equal(one.value, mlp(Inputs(frames, command)).value)  # the critic alone knows the truth
+        assert torch.equal(one.mean, mlp(Inputs(frames, command)).mean)
 
 
 def test_the_perceptrons_go_into_a_policy_file(mlp):
@@ -144,7 +149,8 @@ def test_a_trial_teaches_the_variant_and_examines_the_policy_file_that_came_of_i
     from mlp import Perceptrons, perceptrons
 
     from jack_trainer.phases import PHASES
-    from jack_trainer.school import School, TrainOptions
+    from jack_trainer.school import School
+    from jack_trainer.training import TrainOptions
 
     students, contract = [], default_contract()
     contract = replace(contract, gait=replace(contract.gait, period=1.0))

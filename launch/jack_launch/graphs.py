@@ -119,6 +119,7 @@ def _trainer(args: Mapping[str, str]) -> NodeSpec:
             "steps": whole_number("steps", args["steps"]),
             "seed": whole_number("seed", args["seed"]),
             "environments": whole_number("environments", args["environments"]),
+            "randomization": args["randomization"],
         },
         required=True,
         environment=learning_environment(),
@@ -165,6 +166,12 @@ TRAIN = Graph(
         LaunchArgument("resume", "", "folder of a run to go on with; empty: start anew"),
         LaunchArgument("environments", "256", "simulations that he learns in side by side"),
         LaunchArgument("brain", "nano", "size of the brain: nano, small or base"),
+        LaunchArgument(
+            "randomization",
+            "on",
+            "bodies and sensors that he learns in: off, as modelled; on; wide; he is pushed in any case",
+            ("off", "on", "wide"),
+        ),
         LaunchArgument(
             "autostart", "true", "start training at once, or wait for a goal on the action `train`", _BOOL
         ),

@@ -52,6 +52,15 @@ def test_paths_mean_the_same_wherever_a_node_runs(tmp_path, monkeypatch):
     assert TRAIN.nodes()[-1].parameters["resume"] == ""
 
 
+def test_what_he_learns_in_is_chosen_by_name():
+    assert TRAIN.nodes()[-1].parameters["randomization"] == "on"
+    trainer = TRAIN.nodes({"randomization": "off"})[-1]
+    assert trainer.parameters["randomization"] == "off"
+    assert "randomization:='off'" in trainer.ros_arguments()  # a bare off would be a boolean
+    with pytest.raises(LaunchError, match="randomization is 'much'; allowed: off, on, wide"):
+        TRAIN.nodes({"randomization": "much"})
+
+
 def test_a_namespace_makes_a_second_robot():
     assert names(DEPLOY.nodes({"sim": "true", "namespace": "twin", "policy": ""})) == ["/twin/sim", "/twin/brain"]
 

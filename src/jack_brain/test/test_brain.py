@@ -66,6 +66,18 @@ def test_every_modality_that_is_present_moves_action_and_value(brain, inputs, mo
     assert not torch.allclose(before.value, after.value, atol=1e-4)
 
 
+def test_the_truth_moves_values_and_no_bit_of_an_action(brain, some):
+    before = brain(some)
+    after = brain(replace(some, truth=torch.full((len(some.proprioception), 6), 0.3)))
+    assert torch.equal(after.mean, before.mean)
+    assert not torch.allclose(after.value, before.value, atol=1e-3)
+
+
+def test_no_truth_is_as_good_as_none_that_differs_from_zero(brain, some):
+    known = brain(replace(some, truth=torch.zeros(len(some.proprioception), 6)))
+    torch.testing.assert_close(brain(some).value, known.value)
+
+
 class Nothing(nn.Module):
     """An encoder that a brain never had."""
 

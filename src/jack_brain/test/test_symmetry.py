@@ -51,6 +51,17 @@ def test_the_mirror_image_of_a_step_gets_the_mirrored_action_and_the_same_value(
     np.testing.assert_array_equal(same, value)
 
 
+@torch.no_grad()
+def test_the_truth_is_mirrored_with_the_body():
+    made, (frames, command) = brain(), inputs()
+    truth = torch.randn(len(frames), 6, generator=torch.Generator().manual_seed(2))
+    to_the_left = torch.tensor([False, True, False, False, True, True])  # vy; vy and yaw rate off what is asked for
+    opposite = torch.where(to_the_left, -truth, truth)
+    value = made(Inputs(frames, command, truth=truth)).value
+    assert torch.equal(made(Inputs(*mirrored(frames, command), truth=opposite)).value, value)
+    assert not torch.allclose(made(Inputs(*mirrored(frames, command), truth=truth)).value, value, atol=1e-3)
+
+
 def test_a_brain_without_it_is_not_symmetric():
     made, (frames, command) = brain(symmetric=False), inputs()
     action, _ = answers(made, frames, command)

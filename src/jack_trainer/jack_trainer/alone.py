@@ -8,8 +8,9 @@ from pathlib import Path
 from jack_trainer.display import Display, Scene
 from jack_trainer.lesson import in_words
 from jack_trainer.live_graph import INTERRUPTED, OK
-from jack_trainer.school import PolicyFile, Progress, School, TrainOptions
+from jack_trainer.school import School
 from jack_trainer.session import PERIOD, Interrupts
+from jack_trainer.training import PolicyFile, Progress, TrainOptions
 from jack_trainer.write_up import WriteUp
 
 

@@ -17,15 +17,7 @@ from tyro.conf import Positional
 
 from jack_contract.errors import JackError
 from jack_launch.description import LaunchError
-from jack_launch.graphs import (
-    DEPLOY,
-    NEWEST,
-    TRAIN,
-    learning_environment,
-    named_policy,
-    newest_policy,
-    runs_folder,
-)
+from jack_launch.graphs import DEPLOY, NEWEST, TRAIN, learning_environment, named_policy, runs_folder
 from jack_trainer import live_graph
 from jack_trainer.live_graph import FAILED, OK, Standing, run_graph
 from jack_trainer.session import TrainGoal
@@ -75,20 +67,24 @@ class Train:
         """Do it; returns the exit code."""
         if self.env:
             return self._gymnasium()
-        resume = resumed(self.resume, self.runs) if self.resume else None
+        from jack_trainer.progress_file import find_run
+
+        resume = find_run(self.resume, self.runs, resumable=True) if self.resume else None
         return self._live(resume) if self.live else self._alone(resume)
 
     def _live(self, resume: Path | None) -> int:
         environments = self.environments or ENVIRONMENTS
         given = {"runs": str(self.runs), "environments": str(environments), "brain": self.brain}
-        specs = TRAIN.nodes(given | {"autostart": "false", "scene": self.scene})
+        given |= {"randomization": self.randomization, "scene": self.scene}
+        specs = TRAIN.nodes(given | {"autostart": "false"})
         goal = TrainGoal(self.phase, self.steps, self.seed, str(resume or ""))
         standing = Standing(self.stand_for, self.keep)
         return run_graph(specs, self.runs, lambda session: live_graph.train(session, goal, standing, self.report))
 
     def _alone(self, resume: Path | None) -> int:
         os.environ.update(learning_environment())  # torch reads it when it is loaded
-        from jack_trainer.alone import TrainOptions, train_alone
+        from jack_trainer.alone import train_alone
+        from jack_trainer.training import TrainOptions
 
         return train_alone(
             TrainOptions(
@@ -146,13 +142,13 @@ class Deploy:
 
     def run(self) -> int:
         """Do it; returns the exit code."""
+        if any(self.walk) and not self.sim:
+            raise JackError("--walk is for the simulated robot (--sim); a real one follows the topic cmd_vel.")
         if self.policy == NEWEST and named_policy(NEWEST, self.runs) is None:
             raise JackError(
                 f"There is no policy in {self.runs.absolute()}, and none ships with this copy of Jack. "
                 f"Make one with ./jack train."
             )
-        if any(self.walk) and not self.sim:
-            raise JackError("--walk is for the simulated robot (--sim); a real one follows the topic cmd_vel.")
         given = {"sim": str(self.sim).lower(), "policy": self.policy, "scene": self.scene, "gantry": self.gantry}
         specs = DEPLOY.nodes(given | {"namespace": self.namespace, "runs": str(self.runs)})
         policy, standing = str(specs[-1].parameters.get("policy", "")), Standing(self.stand_for)
@@ -232,21 +228,6 @@ class Report:
         found = progress_file.find_run(self.run_name, self.runs)
         print(report.write_report(found, self.film).absolute())
         return OK
-
-
-def resumed(name: str, runs: Path) -> Path:
-    """The run that is meant: a folder, the name of one in `runs`, or `newest`.
-
-    Raises:
-        JackError: there is none; lists those that are there.
-    """
-    newest = newest_policy(runs)
-    places = [newest.parents[2]] if name == NEWEST and newest else [Path(name), runs / name]
-    found = next((path for path in places if (path / "checkpoints").is_dir()), None)
-    if found is None:
-        known = ", ".join(sorted(path.parent.name for path in runs.glob("*/checkpoints"))) or "none"
-        raise JackError(f"There is no run '{name}' to go on with. In {runs.absolute()} there are: {known}.")
-    return found
 
 
 def arguments(given: Sequence[str]) -> list[str]:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
-from jack_contract.arrays import Float32
+from jack_contract.arrays import Array, Float32
 from jack_contract.contract import Contract
 from jack_sim.batch import BatchWorld
 from jack_sim.scene import TRAINING, load_model
-from jack_trainer.tasks.environment import Observation
+from jack_trainer.tasks.environment import Observation, Transition
 from jack_trainer.tasks.locomotion import EXAM, Locomotion, LocomotionConfig
 
 #: Decides for N robots at once: an observation in, actions (N, n) out.
@@ -41,34 +42,72 @@ class Evaluation:
         return self.survived / self.episodes
 
 
+@dataclass(frozen=True)
+class Moment:
+    """A control period of N robots, each in the first of its episodes."""
+
+    #: as it is at the end, until the next step
+    environment: Locomotion
+    step: Transition
+    #: what was asked of each: vx, vy [m/s], yaw rate [rad/s], (N, 3)
+    command: Array
+    #: who had not fallen yet when it began, and when it ended, (N,)
+    before: NDArray[np.bool_]
+    standing: NDArray[np.bool_]
+
+
+def live(actor: Actor, environment: Locomotion) -> Iterator[Moment]:
+    """Live through whole episodes, one in each world, until all are over."""
+    observation, standing = environment.reset(), np.ones(environment.count, bool)
+    for _ in range(environment.limit):
+        command, before = environment.command.copy(), standing
+        step = environment.step(actor(observation))
+        observation, standing = step.observation, before & ~step.terminated
+        yield Moment(environment, step, command, before, standing)
+        if not standing.any():
+            return
+
+
+class Tally:
+    """Counts moments of the same robots."""
+
+    def __init__(self, environment: Locomotion) -> None:
+        """Of the robots of this environment."""
+        self._period, self._standing = environment.contract.robot.control_period, np.ones(environment.count, bool)
+        self._time, self._returns = np.zeros(environment.count), np.zeros(environment.count)
+        self._squares, self._counted = np.zeros(2), 0
+
+    def add(self, moment: Moment) -> None:
+        """Take in the next one."""
+        self._standing = moment.standing
+        self._time += moment.before
+        self._returns += moment.before * moment.step.reward
+        environment = moment.environment
+        drift = environment.motion.drift[moment.standing & environment.settled] ** 2
+        self._squares += drift[:, :2].sum(), drift[:, 2].sum()
+        self._counted += len(drift)
+
+    @property
+    def evaluation(self) -> Evaluation:
+        """What came of them."""
+        velocity_error, yaw_rate_error = np.sqrt(self._squares / max(1, self._counted)).tolist()
+        return Evaluation(
+            episodes=len(self._standing),
+            survived=int(self._standing.sum()),
+            mean_time=float(self._time.mean() * self._period),
+            mean_return=float(self._returns.mean()),
+            velocity_error=velocity_error,
+            yaw_rate_error=yaw_rate_error,
+        )
+
+
 def evaluate(
     actor: Actor, contract: Contract, task: LocomotionConfig = EXAM, episodes: int = 100, seed: int = 1
 ) -> Evaluation:
     """Let a policy live through `episodes` full episodes, one in each of so many worlds."""
     world = BatchWorld(load_model(TRAINING), contract.robot, episodes)
     environment = Locomotion(world, contract, task, seed)
-    observation = environment.reset()
-    on_his_feet = np.ones(episodes, bool)
-    time, returns = np.zeros(episodes), np.zeros(episodes)
-    squares, counted = np.zeros(2), 0
-    for _ in range(environment.limit):
-        step = environment.step(actor(observation))
-        time += on_his_feet
-        returns += on_his_feet * step.reward
-        on_his_feet &= ~step.terminated
-        settled = on_his_feet & (environment.since_command * contract.robot.control_period > contract.gait.period)
-        drift = environment.motion.drift[settled] ** 2
-        squares += drift[:, :2].sum(), drift[:, 2].sum()
-        counted += len(drift)
-        observation = step.observation
-        if not on_his_feet.any():
-            break
-    velocity_error, yaw_rate_error = np.sqrt(squares / max(1, counted)).tolist()
-    return Evaluation(
-        episodes=episodes,
-        survived=int(on_his_feet.sum()),
-        mean_time=float(time.mean() * contract.robot.control_period),
-        mean_return=float(returns.mean()),
-        velocity_error=velocity_error,
-        yaw_rate_error=yaw_rate_error,
-    )
+    tally = Tally(environment)
+    for moment in live(actor, environment):
+        tally.add(moment)
+    return tally.evaluation

@@ -69,9 +69,11 @@ def examine(path: Path, episodes: int = 100, seed: int = 1, worlds: bool = False
     contract = default_contract()
     policy = Policy.load(path, contract)
     taught = phase(policy.phase)
-    evaluation = evaluate(PolicyActor(path), contract, taught.exam, episodes, seed)
-    scores = scorecard(PolicyActor(path), contract, taught.exam, episodes, seed) if worlds else []
-    return ExamResult(path, policy.step, evaluation, taught, scores)
+    if not worlds:
+        evaluation = evaluate(PolicyActor(path), contract, taught.exam, episodes, seed)
+        return ExamResult(path, policy.step, evaluation, taught)
+    card = scorecard(PolicyActor(path), contract, taught.exam, episodes, seed)
+    return ExamResult(path, policy.step, card.exam, taught, card.scores)
 
 
 def find_policy(place: Path | None, runs: Path) -> Path:

@@ -20,20 +20,19 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch.utils.tensorboard import SummaryWriter
 
-from jack_brain.network.brain import Brain, Inputs
+from jack_brain.network.brain import Brain
 from jack_brain.network.presets import preset
-from jack_contract.arrays import Float32
 from jack_contract.errors import JackError
 from jack_trainer import checkpoint as storage
+from jack_trainer import progress_file
 from jack_trainer.display import Display, Scene
 from jack_trainer.live_graph import INTERRUPTED, OK
 from jack_trainer.rl.ppo import PPO, EpisodeLog, PPOConfig, UpdateStats
 from jack_trainer.rl.reinforce import Reinforce, ReinforceConfig, ReinforceStats
 from jack_trainer.session import Interrupts
-from jack_trainer.tasks.environment import Observation
 from jack_trainer.tasks.gymnasium_task import GymnasiumTask, make_task
 
-WEIGHTS, RUN = "weights.safetensors", "run.json"
+WEIGHTS = "weights.safetensors"
 
 #: For a task that nobody has looked at yet. Episodes are long and simulation is dear beside Jack's, so that what is
 #: experienced is looked at more often.
@@ -144,7 +143,7 @@ class GymnasiumTraining:
         self._steps_per_update = self.task.count * getattr(options.learner, "rollout", 0)
         self.curve: list[Point] = []
         self.step = 0
-        self.run_folder = _new_run(options.runs, self.task.contract.robot.name)
+        self.run_folder = progress_file.new_run(options.runs, self.task.contract.robot.name)
 
     def __enter__(self) -> GymnasiumTraining:
         return self
@@ -180,7 +179,7 @@ class GymnasiumTraining:
             "curve": [list(asdict(point).values()) for point in self.curve],
         }
         storage.replace_file(self.run_folder / WEIGHTS, save(state))
-        storage.replace_file(self.run_folder / RUN, json.dumps(story, indent=1, default=str).encode())
+        storage.replace_file(self.run_folder / progress_file.RUN, json.dumps(story, indent=1, default=str).encode())
 
     def scene(self, point: Point) -> Scene:
         """What there is to be seen, up to whichever of steps and seconds is used up first."""
@@ -224,16 +223,6 @@ class GymnasiumTraining:
         return "seconds" if 0 < self.options.seconds <= self.curve[-1].seconds else ""
 
 
-def actor(brain: Brain) -> Callable[[Observation], Float32]:
-    """What the brain does without exploration: an observation in, actions (N, n) out."""
-
-    @torch.no_grad()
-    def act(seen: Observation) -> Float32:
-        return brain(Inputs(torch.from_numpy(seen.proprioception)), value=False).mean.numpy()
-
-    return act
-
-
 def load_weights(brain: Brain, run: Path) -> None:
     """Give a brain the weights that a training on the same task has saved.
 
@@ -262,10 +251,3 @@ def train_gymnasium(options: GymnasiumOptions) -> int:
         display.say(f"  weights      {result.run / WEIGHTS}")
         display.say(f"  curves       tensorboard --logdir {result.run}")
     return INTERRUPTED if interrupts.came else OK
-
-
-def _new_run(runs: Path, name: str) -> Path:
-    """A folder for a run that nobody has yet: date, time and task."""
-    stamp = f"{time.strftime('%Y%m%d-%H%M%S')}-{name.replace('/', '_').replace(':', '_')}"
-    names = (stamp if i == 0 else f"{stamp}-{i}" for i in range(1000))
-    return next(runs / name for name in names if not (runs / name).exists())

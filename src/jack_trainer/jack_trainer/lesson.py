@@ -5,24 +5,14 @@ from __future__ import annotations
 import threading
 import traceback
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 from jack_contract.errors import JackError
-
-if TYPE_CHECKING:
-    from jack_trainer.school import PolicyFile, Progress, TrainOptions, TrainResult
+from jack_trainer.training import Listener, TrainOptions, TrainResult
 
 
-class Audience(Protocol):
+class Audience(Listener, Protocol):
     """Who is told how a training goes. Everything is called in the training's thread."""
-
-    def on_progress(self, progress: Progress) -> None:
-        """An update is done."""
-        ...
-
-    def on_policy(self, policy: PolicyFile) -> None:
-        """A checkpoint with a policy is written."""
-        ...
 
     def on_end(self, lesson: Lesson) -> None:
         """It is over; nothing is called any more."""
@@ -39,7 +29,7 @@ class Lesson:
     """
 
     def __init__(self, options: Callable[[], TrainOptions], audience: Audience) -> None:
-        """Start it. `options` is called in the thread, where torch may be loaded: that takes seconds."""
+        """Start it. `options` is called in the thread, so that options that make no sense end it, in words."""
         self._options, self._audience = options, audience
         self._stopped = threading.Event()
         self.over = False
@@ -58,7 +48,7 @@ class Lesson:
 
     def _work(self) -> None:
         try:
-            from jack_trainer.school import School
+            from jack_trainer.school import School  # loads torch: that takes seconds
 
             self.result = School(self._options(), self._audience).run(self._stopped.is_set)
             self.message = in_words(self.result)

@@ -8,20 +8,21 @@ from __future__ import annotations
 import os
 import socket
 import time
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from jack_contract.errors import JackError
 from jack_launch.graphs import NEWEST
-
-if TYPE_CHECKING:  # a look from outside needs no torch
-    from jack_trainer.school import Progress
+from jack_trainer.training import Progress
 
 NAME = "status.json"
 #: What a run's folder is known by: the first is written at its start, the second after its first update.
 RUN = "run.json"
+#: What a run has, as a pattern, that can be gone on with.
+_CHECKPOINT = "checkpoints/[0-9]*"
 #: Least time between two writes [s].
 INTERVAL = 1.0
 #: A larger file is none of ours [bytes].
@@ -88,7 +89,7 @@ def write(run: Path, progress: Progress, exam: str = "", ended: str = "") -> boo
     Returns:
         Whether it was written: not within a second of the last time, unless the training ended.
     """
-    from jack_trainer.checkpoint import replace_file
+    from jack_trainer.checkpoint import replace_file  # and with it torch, which no look from outside needs
 
     path = run / NAME
     try:
@@ -104,23 +105,17 @@ def write(run: Path, progress: Progress, exam: str = "", ended: str = "") -> boo
 
 
 def _status(progress: Progress, exam: str, ended: str) -> Status:
-    return Status(
-        phase=progress.phase,
-        step=progress.step,
-        total_steps=progress.total_steps,
-        update=progress.update,
-        steps_per_second=progress.steps_per_second,
-        mean_return=progress.mean_return,
-        mean_episode_length=progress.mean_episode_length,
-        remaining=progress.remaining,
-        checkpoint=progress.checkpoint.name if progress.checkpoint else "",
-        exam=exam,
-        ended=ended,
-        host=socket.gethostname(),
-        pid=os.getpid(),
-        pid_started=_started(os.getpid()) or 0,
-        written=time.time(),
-    )
+    told = asdict(progress) | {
+        "checkpoint": progress.checkpoint.name if progress.checkpoint else "",
+        "exam": exam,
+        "ended": ended,
+        "host": socket.gethostname(),
+        "pid": os.getpid(),
+        "pid_started": _started(os.getpid()) or 0,
+        "written": time.time(),
+    }
+    del told["run"]  # it is where this is written
+    return Status.model_validate(told)
 
 
 def read(run: Path) -> Status:
@@ -168,19 +163,35 @@ def _started(pid: int) -> int | None:
         return 0
 
 
-def find_run(name: str, runs: Path) -> Path:
+def new_run(runs: Path, name: str) -> Path:
+    """A folder in `runs` that is not there yet, called after the time and `name`, a phase or a task."""
+    stamp = f"{time.strftime('%Y%m%d-%H%M%S')}-{name.replace('/', '_').replace(':', '_')}"
+    names = (stamp if i == 0 else f"{stamp}-{i}" for i in range(1000))
+    return next(runs / name for name in names if not (runs / name).exists())
+
+
+def find_run(name: str, runs: Path, resumable: bool = False) -> Path:
     """The run that is meant: a folder, the name of one in `runs`, or `newest`, the one that was last written to.
+
+    Args:
+        name: what was typed.
+        runs: folder of the trainings.
+        resumable: only runs with a checkpoint count, and the newest is that with the newest checkpoint.
 
     Raises:
         StatusError: there is none; lists those that are there.
     """
-    marks = sorted((mark.stat().st_mtime, mark.parent) for file in (RUN, NAME) for mark in runs.glob(f"*/{file}"))
-    known = {run: written for written, run in marks}
-    if name == NEWEST and known:
-        return max(known, key=lambda run: known[run])
+    marks = (_CHECKPOINT,) if resumable else (RUN, NAME)
+    written: dict[Path, float] = {}
+    for found in (path for mark in marks for path in runs.glob(f"*/{mark}")):
+        run = runs / found.relative_to(runs).parts[0]
+        written[run] = max(found.stat().st_mtime, written.get(run, 0.0))
+    if name == NEWEST and written:
+        return max(written, key=lambda run: written[run])
     places = [] if name == NEWEST else [Path(name), runs / name]
-    found = next((run for run in places if any((run / file).is_file() for file in (RUN, NAME))), None)
-    if found is None:
-        there = ", ".join(sorted(run.name for run in known)) or "none; ./jack train makes one"
-        raise StatusError(f"There is no run '{name}'. In {runs.absolute()} there are: {there}.")
-    return found
+    meant = next((run for run in places if any(any(run.glob(mark)) for mark in marks)), None)
+    if meant is None:
+        there = ", ".join(sorted(run.name for run in written)) or "none; ./jack train makes one"
+        what = "run with a checkpoint" if resumable else "run"
+        raise StatusError(f"There is no {what} '{name}'. In {runs.absolute()} there are: {there}.")
+    return meant

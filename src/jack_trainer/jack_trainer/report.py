@@ -10,13 +10,13 @@ from pydantic import TypeAdapter, ValidationError
 
 from jack_brain import policy_file
 from jack_contract.errors import JackError
-from jack_trainer import progress_file
+from jack_trainer import progress_file, scorecard
 from jack_trainer.charts import read_curves
 from jack_trainer.checkpoint import replace_file
 from jack_trainer.exam import find_policy
 from jack_trainer.film import Film, film_aside
 from jack_trainer.page import EvaluationTable, Facts, page
-from jack_trainer.status import EVALUATION, REPORT
+from jack_trainer.status import REPORT
 
 _JSON = TypeAdapter(dict[str, Any])
 
@@ -44,7 +44,7 @@ def write_report(run: Path, filmed: bool = True, make: Callable[[Path], Film] = 
         curves=read_curves(run / "tensorboard"),
         provenance=_provenance(run),
         film=_film(run, make) if filmed else "It was not asked for: ./jack report makes it.",
-        evaluation=_evaluation(run / EVALUATION),
+        evaluation=_evaluation(run / scorecard.FILE),
     )
     path, html = run / REPORT, page(facts)
     try:

@@ -6,19 +6,17 @@ import hashlib
 import json
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 
-from jack_brain.network.brain import Brain, Inputs
+from jack_brain.network.brain import Brain
 from jack_brain.network.export import PolicyExporter
 from jack_brain.network.presets import BrainSize, preset
-from jack_contract.arrays import Float32
 from jack_contract.contract import Contract, default_contract
 from jack_contract.errors import JackError
 from jack_sim.batch import BatchWorld
@@ -28,112 +26,10 @@ from jack_trainer import __version__, progress_file
 from jack_trainer import checkpoint as storage
 from jack_trainer.evaluate import Evaluation, evaluate
 from jack_trainer.phases import Phase, phase
+from jack_trainer.rl.acting import actor
 from jack_trainer.rl.ppo import PPO, UpdateStats
-from jack_trainer.tasks.environment import Observation
 from jack_trainer.tasks.locomotion import Locomotion, LocomotionConfig
-
-
-@dataclass(frozen=True)
-class TrainOptions:
-    """How a training is to be run."""
-
-    #: what to teach
-    phase: str = "stand"
-    #: environment steps; 0: as many as the phase gets
-    steps: int = 0
-    #: of everything random
-    seed: int = 0
-    #: go on with this run
-    resume: Path | None = None
-    #: folder in which runs get their own folder
-    runs: Path = Path("runs")
-    #: size of the brain: nano, small, base
-    brain: str = "nano"
-    #: simulations that run side by side
-    environments: int = 256
-    #: bodies and sensors that he learns in: off (as modelled), on, wide; he is pushed in any case
-    randomization: str = "on"
-    #: time between two checkpoints, each published to the running brain [s]
-    checkpoint_interval: float = 10.0
-    #: least time between two exams, once the episodes make one worth its time [s]
-    exam_interval: float = 20.0
-    #: checkpoints that are kept
-    keep: int = 5
-    #: stop as soon as the phase is passed, instead of using up its steps
-    until_passed: bool = True
-
-    def __post_init__(self) -> None:
-        limits = {
-            "environments": (2, 100_000),
-            "checkpoint_interval": (0.0, 86_400.0),
-            "exam_interval": (0.0, 86_400.0),
-            "keep": (1, 10_000),
-        }
-        for name, (low, high) in limits.items():
-            if not low <= getattr(self, name) <= high:
-                raise JackError(f"{name} is {getattr(self, name)}; allowed: {low} to {high}.")
-        if not (0 <= self.steps <= 10**12 and 0 <= self.seed < 2**63):
-            raise JackError(f"steps ({self.steps}) and seed ({self.seed}) must not be negative or beyond reason.")
-
-
-@dataclass(frozen=True)
-class Progress:
-    """How a training goes, after each update."""
-
-    run: Path
-    phase: str
-    step: int
-    total_steps: int
-    update: int
-    #: environment steps per second of late
-    steps_per_second: float
-    mean_return: float
-    #: [s]
-    mean_episode_length: float
-    #: estimated time left [s]
-    remaining: float
-    checkpoint: Path | None
-
-
-@dataclass(frozen=True)
-class PolicyFile:
-    """A policy that was just written. Read it at once: old checkpoints are removed."""
-
-    path: Path
-    sha256: str
-    phase: str
-    step: int
-    contract_digest: str
-
-
-@dataclass(frozen=True)
-class TrainResult:
-    """What came of a training."""
-
-    run: Path
-    checkpoint: Path
-    policy: Path
-    step: int
-    mean_return: float
-    #: seconds of training with its checkpoints and exams, all sessions of the run together
-    seconds: float
-    #: share of evaluated episodes that ended on his feet; None if it was not evaluated
-    survival: float | None
-    #: why it ended: passed, steps, stopped
-    reason: str
-
-
-class Listener(Protocol):
-    """Somebody who wants to know."""
-
-    def on_progress(self, progress: Progress) -> None:
-        """An update is done."""
-        ...
-
-    def on_policy(self, policy: PolicyFile) -> None:
-        """A checkpoint with a policy is written."""
-        ...
-
+from jack_trainer.training import Listener, PolicyFile, Progress, TrainOptions, TrainResult
 
 #: Makes what learns: for a contract, of a size, with the standard deviation of its actions at the start.
 Network = Callable[[Contract, BrainSize, float], Brain]
@@ -178,7 +74,7 @@ class School:
         self._speed = 0.0
         self._progress: Progress | None = None
         self._last_exam = ""
-        self.run_folder = options.resume or _new_run(options.runs, options.phase)
+        self.run_folder = options.resume or progress_file.new_run(options.runs, options.phase)
         self._checkpoints = self.run_folder / "checkpoints"
         if options.resume is not None:
             self._restore(storage.newest_checkpoint(self._checkpoints))
@@ -327,24 +223,19 @@ class School:
             log.add_scalar(f"reward/{name}", value, self.step)
 
     def _looks_passed(self) -> bool:
-        """Whether the episodes of late, shortened by noise and more pushes, make an exam worth its time."""
+        """Whether an exam is worth its time: nearly all is asked of him, and noise lets him live for a while."""
         lengths, enough = self.ppo.episodes.lengths, 0.4 * self.environment.limit
-        return self.options.until_passed and len(lengths) == lengths.maxlen and float(np.mean(lengths)) > enough
+        ready = self.environment.level > 0.9 and len(lengths) == lengths.maxlen
+        return self.options.until_passed and ready and float(np.mean(lengths)) > enough
 
     def _evaluate(self, log: SummaryWriter) -> Evaluation:
-        evaluation = evaluate(self._decide, self.contract, self.phase.exam)
+        evaluation = evaluate(actor(self.ppo.average), self.contract, self.phase.exam)
         self._last_exam = f"{evaluation.survived} of {evaluation.episodes} at step {self.step:,}"
         log.add_scalar("evaluation/survival", evaluation.survival, self.step)
         log.add_scalar("evaluation/mean_time_s", evaluation.mean_time, self.step)
         log.add_scalar("evaluation/velocity_error", evaluation.velocity_error, self.step)
         log.add_scalar("evaluation/yaw_rate_error", evaluation.yaw_rate_error, self.step)
         return evaluation
-
-    @torch.no_grad()
-    def _decide(self, observation: Observation) -> Float32:
-        command = None if observation.command is None else torch.from_numpy(observation.command)
-        inputs = Inputs(torch.from_numpy(observation.proprioception), command)
-        return self.ppo.average(inputs, value=False).mean.numpy()
 
     def _provenance(self) -> dict[str, str | int | float]:
         return {
@@ -364,23 +255,6 @@ class School:
             "phase": asdict(self.phase),
             "contract": self.contract.to_dict(),
         }
-        storage.replace_file(self.run_folder / "run.json", json.dumps(resolved, indent=1, default=str).encode())
-
-
-def newest_run(runs: Path) -> Path:
-    """The run in `runs` that was written last.
-
-    Raises:
-        JackError: there is none with a checkpoint.
-    """
-    found = [path for path in runs.glob("*/checkpoints/[0-9]*") if path.name.isdigit()]
-    if not found:
-        raise JackError(f"There is no checkpoint in {runs.absolute()}. Make one with ./jack train.")
-    return max(found, key=lambda path: path.stat().st_mtime).parent.parent
-
-
-def _new_run(runs: Path, phase_name: str) -> Path:
-    """A folder for a run that nobody has yet: date, time and phase."""
-    stamp = time.strftime("%Y%m%d-%H%M%S")
-    names = (f"{stamp}-{phase_name}{'' if i == 0 else f'-{i}'}" for i in range(1000))
-    return next(runs / name for name in names if not (runs / name).exists())
+        storage.replace_file(
+            self.run_folder / progress_file.RUN, json.dumps(resolved, indent=1, default=str).encode()
+        )

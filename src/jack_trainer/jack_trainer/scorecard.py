@@ -3,27 +3,27 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from rich import box
 from rich.table import Table
+from rich.text import Text
 
 from jack_contract.arrays import Array
 from jack_contract.contract import Contract
 from jack_sim.batch import BatchWorld
-from jack_sim.randomization import ON, Randomization, fixed
+from jack_sim.randomization import Randomization
 from jack_sim.scene import TRAINING, SceneOptions, load_model
 from jack_trainer.checkpoint import replace_file
-from jack_trainer.evaluate import Actor
-from jack_trainer.tasks.locomotion import GRAVITY, Locomotion, LocomotionConfig
+from jack_trainer.evaluate import Actor, Evaluation, Moment, Tally, live
+from jack_trainer.tasks.locomotion import EXAM, GRAVITY, WALK_EXAM, Locomotion, LocomotionConfig
 
 #: A table's file in the folder of a run.
 FILE = "evaluation.json"
-#: The pushes of every world.
-_PUSHES = {"push_speed": 0.5, "push_interval": 4.0}
 #: Never seen in training: everything touches, and physics steps of 2 ms.
 _HARD = SceneOptions(collision="full", visuals=False, timestep=0.002)
 
@@ -32,19 +32,28 @@ _HARD = SceneOptions(collision="full", visuals=False, timestep=0.002)
 class Surroundings:
     """A world to be scored in."""
 
-    name: str
+    #: for people; two of other names may be the same
+    name: str = field(compare=False)
     randomization: Randomization
     scene: SceneOptions = TRAINING
 
 
+_NOMINAL, _RANDOMISED = EXAM.randomization, WALK_EXAM.randomization
+
+
+def _all(value: float) -> tuple[float, float]:
+    """The range of one value."""
+    return value, value
+
+
 #: What robots are scored in: the model as it is, what training varies, and what training never saw.
 SURROUNDINGS = (
-    Surroundings("nominal", fixed(**_PUSHES)),
-    Surroundings("randomised", replace(ON, push_speed=(0.5, 0.5), push_interval=(4.0, 4.0))),
-    Surroundings("hard, friction 0.4", fixed(friction=0.4, **_PUSHES), _HARD),
-    Surroundings("hard, friction 1.2", fixed(friction=1.2, **_PUSHES), _HARD),
-    Surroundings("hard, +3 kg", fixed(payload=3.0, **_PUSHES), _HARD),
-    Surroundings("hard, 10 degree ramp", fixed(**_PUSHES), replace(_HARD, slope=10.0)),
+    Surroundings("nominal", _NOMINAL),
+    Surroundings("randomised", _RANDOMISED),
+    Surroundings("hard, friction 0.4", replace(_NOMINAL, friction=_all(0.4)), _HARD),
+    Surroundings("hard, friction 1.2", replace(_NOMINAL, friction=_all(1.2)), _HARD),
+    Surroundings("hard, +3 kg", replace(_NOMINAL, payload=_all(3.0)), _HARD),
+    Surroundings("hard, 10 degree ramp", _NOMINAL, replace(_HARD, slope=10.0)),
 )
 
 #: Kinds of commands: of vx, vy [m/s] and yaw rate [rad/s], each (N,), whether they belong.
@@ -82,9 +91,18 @@ class Score:
     roughness: float
 
 
+@dataclass(frozen=True)
+class Scorecard:
+    """How a policy does everywhere."""
+
+    scores: list[Score]
+    #: what came of the world that its exam is held in
+    exam: Evaluation
+
+
 @dataclass
-class _Moment:
-    """Sums of squares and such of N robots in one control period, by name, and who counts."""
+class _Figures:
+    """Squares and such of N robots in one control period, by name, and who counts."""
 
     numbers: dict[str, Array]
     command: Array
@@ -93,60 +111,50 @@ class _Moment:
 
 def scorecard(
     actor: Actor, contract: Contract, task: LocomotionConfig, episodes: int = 100, seed: int = 1
-) -> list[Score]:
+) -> Scorecard:
     """Score a policy in every world, and by kind of command in the nominal one.
 
     Args:
         actor: decides.
         contract: of the policy.
-        task: whose commands and episodes are used; pushes and bodies come from the world.
+        task: the exam: its commands and episodes are used everywhere; pushes and bodies come from the world.
         episodes: in each world, one in each of so many simulations.
         seed: of everything random.
     """
     rows: list[Score] = []
-    for place in SURROUNDINGS:
-        moments = list(
-            live(actor, contract, replace(task, randomization=place.randomization), place, episodes, seed)
-        )
-        survival = float(moments[-1].standing.mean())
-        rows.append(_score(place.name, survival, moments, lambda x, y, turn: np.isfinite(x)))
+    evaluations: dict[Surroundings, Evaluation] = {}
+    own = Surroundings("exam", task.randomization)
+    for place in SURROUNDINGS if own in SURROUNDINGS else (*SURROUNDINGS, own):
+        world = BatchWorld(load_model(place.scene), contract.robot, episodes)
+        environment = Locomotion(world, contract, replace(task, randomization=place.randomization), seed)
+        tally, figures = Tally(environment), []
+        for moment in live(actor, environment):
+            tally.add(moment)
+            figures.append(_figures(moment))
+        evaluations[place] = tally.evaluation
+        rows.append(_score(place.name, tally.evaluation.survival, figures, lambda x, y, turn: np.isfinite(x)))
         if place is SURROUNDINGS[0] and task.command != LocomotionConfig().command:
-            rows += [_score(f"nominal: {name}", np.nan, moments, belongs) for name, belongs in BUCKETS.items()]
-    return rows
+            rows += [_score(f"nominal: {name}", np.nan, figures, belongs) for name, belongs in BUCKETS.items()]
+    return Scorecard(rows, evaluations[own])
 
 
-def live(
-    actor: Actor, contract: Contract, task: LocomotionConfig, place: Surroundings, episodes: int, seed: int
-) -> Iterator[_Moment]:
-    """Live through whole episodes and tell of each control period."""
-    world = BatchWorld(load_model(place.scene), contract.robot, episodes)
-    environment = Locomotion(world, contract, task, seed)
-    observation, standing = environment.reset(), np.ones(episodes, bool)
+def _figures(moment: Moment) -> _Figures:
+    environment, command = moment.environment, moment.command
+    world, motion, settled = environment.world, environment.motion, environment.settled
+    off = np.concatenate((world.truth().velocity[:, :2], motion.angular_velocity[:, 2:]), axis=-1) - command
+    speed = np.hypot(command[:, 0], command[:, 1])
+    power = np.abs(motion.torque * motion.joint_velocity).sum(-1)
     weight = GRAVITY * float(world.batch.model.body_mass.sum())
-    for _ in range(environment.limit):
-        command, asked_before = environment.command.copy(), environment.since_command
-        step = environment.step(actor(observation))
-        observation, motion = step.observation, environment.motion
-        standing = standing & ~step.terminated
-        off = np.concatenate((world.truth().velocity[:, :2], motion.angular_velocity[:, 2:]), axis=-1) - command
-        speed = np.hypot(command[:, 0], command[:, 1])
-        power = np.abs(motion.torque * motion.joint_velocity).sum(-1)
-        settled = asked_before * contract.robot.control_period > contract.gait.period
-        yield _Moment(
-            {
-                "velocity": _only(settled, (motion.drift[:, :2] ** 2).sum(-1)),
-                "velocity_now": _only(settled, (off[:, :2] ** 2).sum(-1)),
-                "yaw_rate": _only(settled, motion.drift[:, 2] ** 2),
-                "yaw_rate_now": _only(settled, off[:, 2] ** 2),
-                "transport": _only(speed > 0.1, power / (weight * np.maximum(speed, 0.1))),
-                "slip": _only(motion.contact.any(-1), (motion.contact * motion.foot_speed).max(-1)),
-                "roughness": ((motion.action - motion.previous_action) ** 2).mean(-1),
-            },
-            command,
-            standing,
-        )
-        if not standing.any():
-            return
+    numbers = {
+        "velocity": _only(settled, (motion.drift[:, :2] ** 2).sum(-1)),
+        "velocity_now": _only(settled, (off[:, :2] ** 2).sum(-1)),
+        "yaw_rate": _only(settled, motion.drift[:, 2] ** 2),
+        "yaw_rate_now": _only(settled, off[:, 2] ** 2),
+        "transport": _only(speed > 0.1, power / (weight * np.maximum(speed, 0.1))),
+        "slip": _only(motion.contact.any(-1), (motion.contact * motion.foot_speed).max(-1)),
+        "roughness": ((motion.action - motion.previous_action) ** 2).mean(-1),
+    }
+    return _Figures(numbers, command, moment.standing)
 
 
 def _only(where: NDArray[np.bool_] | np.bool_, values: Array) -> Array:
@@ -160,7 +168,7 @@ _ROOTS = frozenset({"velocity", "velocity_now", "yaw_rate", "yaw_rate_now", "rou
 def _score(
     name: str,
     survival: float,
-    moments: list[_Moment],
+    moments: list[_Figures],
     belongs: Callable[[Array, Array, Array], NDArray[np.bool_]],
 ) -> Score:
     counts = np.stack([m.standing & belongs(*m.command.T) for m in moments])
@@ -173,20 +181,21 @@ def _score(
     return Score(name, survival, **means)
 
 
+#: What stands over each column, and what does where it has to be narrow.
 _HEADS = {
-    "name": "world",
-    "survival": "survived",
-    "velocity": "velocity\n[m/s]",
-    "velocity_now": "… at each\nmoment",
-    "yaw_rate": "yaw rate\n[rad/s]",
-    "yaw_rate_now": "… at each\nmoment",
-    "transport": "cost of\ntransport",
-    "slip": "slip\n[m/s]",
-    "roughness": "roughness",
+    "world": "world",
+    "survived": "stood",
+    "velocity [m/s]": "speed\n[m/s]",
+    "velocity at each moment": "now",
+    "yaw rate [rad/s]": "turn\n[rad/s]",
+    "yaw rate at each moment": "now",
+    "cost of transport": "cost",
+    "slip [m/s]": "slip\n[m/s]",
+    "roughness": "rough",
 }
 NOTES = (
     "Velocity and yaw rate: root mean square error, averaged over half a gait cycle, from one cycle after a new "
-    "command on; 'at each moment' has the sway of every step in it.",
+    "command on; at each moment they have the sway of every step in them.",
     "Every world pushes by 0.5 m/s each 4 s. 'hard': physics steps of 2 ms and the full collision set, never seen "
     "in training.",
 )
@@ -195,14 +204,18 @@ NOTES = (
 def cells(score: Score) -> list[str]:
     """A row as text."""
     numbers = list(asdict(score).values())[1:]
-    texts = ["-" if np.isnan(number) else f"{number:.3f}" for number in numbers]
+    texts = ["-" if np.isnan(number) else f"{number:.{3 if number < 10 else 1}f}" for number in numbers]
     texts[0] = "-" if np.isnan(score.survival) else f"{score.survival:.0%}"
     return [score.name, *texts]
 
 
 def table(scores: list[Score]) -> Table:
-    """The scores for a terminal."""
-    shown = Table(*_HEADS.values(), caption=" ".join(NOTES), caption_justify="left")
+    """The scores for a terminal, 80 columns wide at most."""
+    words = "Stood: survived. Speed, turn: errors of velocity and yaw rate. Cost: of transport."
+    caption = Text("\n".join((words, *NOTES)))
+    shown = Table(box=box.SIMPLE_HEAD, padding=0, caption=caption, caption_justify="left")
+    for head in _HEADS.values():  # as Text: units are no markup
+        shown.add_column(Text(head), justify="left" if head == "world" else "right", no_wrap=True)
     for score in scores:
         shown.add_row(*cells(score))
     return shown
@@ -216,7 +229,6 @@ def folder_of(policy: Path) -> Path:
 
 def save(scores: list[Score], folder: Path) -> Path:
     """Write the scores beside the run they are about; returns the file."""
-    columns = [head.replace("\n", " ") for head in _HEADS.values()]
-    data = {"columns": columns, "rows": [cells(score) for score in scores], "notes": list(NOTES)}
+    data = {"columns": list(_HEADS), "rows": [cells(score) for score in scores], "notes": list(NOTES)}
     replace_file(folder / FILE, json.dumps(data, indent=1).encode())
     return folder / FILE

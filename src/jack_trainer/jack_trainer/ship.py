@@ -76,7 +76,7 @@ def ship(run: Path, into: Path) -> Path:
 
 
 def _known(policy: Policy, command: str, exam: ExamResult) -> dict[str, Any]:
-    scores = scorecard(PolicyActor(exam.policy), policy.contract, exam.phase.exam, EPISODES, SEED)
+    card = scorecard(PolicyActor(exam.policy), policy.contract, exam.phase.exam, EPISODES, SEED)
     return {
         "sha256": policy.sha256,
         "contract_digest": policy.contract.digest,
@@ -85,7 +85,7 @@ def _known(policy: Policy, command: str, exam: ExamResult) -> dict[str, Any]:
         "shipped_by": f"python -m jack_trainer.ship {policy.provenance.get('run', '')}".strip(),
         "revision": _revision(),
         "exam": {"seed": SEED, **asdict(exam.evaluation)},
-        "scorecard": [_without_nan(asdict(score)) for score in scores],
+        "scorecard": [_without_nan(asdict(score)) for score in card.scores],
     }
 
 

@@ -10,7 +10,6 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import rcl_interfaces.msg
 import rclpy
@@ -28,10 +27,9 @@ from rclpy.utilities import try_shutdown
 
 from jack_contract.errors import JackError
 from jack_contract.parameters import check, declare, parameter
+from jack_sim.randomization import RANDOMIZATIONS
 from jack_trainer.lesson import Lesson
-
-if TYPE_CHECKING:
-    from jack_trainer.school import PolicyFile, Progress, TrainOptions
+from jack_trainer.training import PolicyFile, Progress, TrainOptions
 
 LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL, reliability=ReliabilityPolicy.RELIABLE)
 #: A larger policy file is not sent, only where it lies [bytes].
@@ -52,6 +50,12 @@ class TrainerParameters:
     runs: str = parameter("runs", "Folder of the trainings.")
     brain: str = parameter("nano", "Size of the brain: nano, small or base.")
     environments: int = parameter(256, "Simulations that run side by side.", 2, 100_000)
+    randomization: str = parameter(
+        "on",
+        "Bodies and sensors that he learns in: off, as modelled; on; wide. With -p, in quotes: YAML takes a bare "
+        "on or off for a boolean.",
+        choices=tuple(RANDOMIZATIONS),
+    )
 
     def __post_init__(self) -> None:
         check(self)
@@ -107,8 +111,7 @@ class TrainerNode(Node):
         feedback: Callable[[Train.Feedback], None] = lambda message: None,
     ) -> Lesson:
         def options() -> TrainOptions:
-            from jack_trainer.school import TrainOptions  # loads torch: this is called in the lesson's thread
-
+            """What the goal and the parameters ask for; a JackError if that makes no sense."""
             return TrainOptions(
                 phase=goal.phase,
                 steps=goal.steps,
@@ -117,6 +120,7 @@ class TrainerNode(Node):
                 runs=Path(self.parameters.runs),
                 brain=self.parameters.brain,
                 environments=self.parameters.environments,
+                randomization=self.parameters.randomization,
             )
 
         self.get_logger().info(f"Training begins: {goal.phase}")

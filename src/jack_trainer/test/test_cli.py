@@ -1,4 +1,3 @@
-import os
 import subprocess
 import sys
 from dataclasses import replace
@@ -7,15 +6,9 @@ import pytest
 
 from jack_contract.errors import JackError
 from jack_launch import graphs
-from jack_trainer import gymnasium_training
-from jack_trainer.cli import Deploy, Evaluate, Train, arguments, parse, resumed
-
-
-def run_in(runs, name):
-    path = runs / name / "checkpoints" / "000000000100" / "policy.onnx"
-    path.parent.mkdir(parents=True)
-    path.write_bytes(b"")
-    return runs / name
+from jack_launch.description import LaunchError
+from jack_trainer import cli, gymnasium_training
+from jack_trainer.cli import Deploy, Evaluate, Train, arguments, parse
 
 
 def test_a_bare_train_teaches_him_to_stand_beside_a_live_jack():
@@ -41,7 +34,6 @@ def test_options_arrive():
 
 
 def test_a_simulated_jack_can_be_asked_to_walk_and_a_real_one_not(tmp_path):
-    run_in(tmp_path, "mine")
     deploy = parse(["deploy", "--sim", "--walk", "0.5", "0", "-0.2", "--runs", str(tmp_path)])
     assert isinstance(deploy, Deploy) and deploy.walk == (0.5, 0.0, -0.2)
     with pytest.raises(JackError, match="topic cmd_vel"):
@@ -64,26 +56,26 @@ def test_an_env_is_trained_instead_of_jack(tmp_path, monkeypatch):
         parse([*words, "--resume"]).run()
 
 
+def test_a_live_training_gets_all_that_a_lonely_one_gets(tmp_path, monkeypatch):
+    started = []
+    monkeypatch.setattr(cli, "run_graph", lambda specs, runs, act: started.append(specs) or 0)
+    words = ["train", "--randomization", "wide", "--environments", "8", "--brain", "small", "--runs", str(tmp_path)]
+    assert parse(words).run() == 0
+    parameters = started[0][-1].parameters
+    assert {name: parameters[name] for name in ("randomization", "environments", "brain", "runs")} == {
+        "randomization": "wide",
+        "environments": 8,
+        "brain": "small",
+        "runs": str(tmp_path),
+    }
+    with pytest.raises(LaunchError, match="allowed: off, on, wide"):
+        parse(["train", "--randomization", "much"]).run()
+
+
 def test_resume_without_a_name_means_the_newest_run():
     assert arguments(["train", "--resume"]) == ["train", "--resume=newest"]
     assert arguments(["train", "--resume", "--seed", "1"]) == ["train", "--resume=newest", "--seed", "1"]
     assert arguments(["train", "--resume", "mine"]) == ["train", "--resume", "mine"]
-
-
-def test_runs_are_found_by_name_by_folder_or_as_the_newest(tmp_path):
-    old, new = run_in(tmp_path, "old"), run_in(tmp_path, "new")
-    os.utime(old / "checkpoints" / "000000000100" / "policy.onnx", (1, 1))
-    assert resumed("newest", tmp_path) == new
-    assert resumed("old", tmp_path) == old
-    assert resumed(str(old), tmp_path / "elsewhere") == old
-
-
-def test_a_run_that_is_not_there_is_named_with_those_that_are(tmp_path):
-    run_in(tmp_path, "mine")
-    with pytest.raises(JackError, match=r"no run 'yours' .* there are: mine\."):
-        resumed("yours", tmp_path)
-    with pytest.raises(JackError, match=r"there are: none\."):
-        resumed("newest", tmp_path / "empty")
 
 
 def test_without_a_policy_deploy_says_what_to_type(tmp_path, monkeypatch):

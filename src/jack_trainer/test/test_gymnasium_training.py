@@ -15,9 +15,9 @@ from jack_trainer.gymnasium_training import (
     GymnasiumResult,
     GymnasiumTraining,
     Point,
-    actor,
     load_weights,
 )
+from jack_trainer.rl.acting import actor
 from jack_trainer.rl.reinforce import ReinforceConfig
 from jack_trainer.tasks.environment import Observation
 

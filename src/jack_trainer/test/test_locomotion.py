@@ -220,6 +220,17 @@ def test_drift_is_from_the_pace_and_starts_at_nothing(make_locomotion, contract,
     np.testing.assert_allclose(drifts, [*expected, 0.0], atol=1e-12)
 
 
+def test_the_truth_is_velocity_and_drift_as_they_are_now(make_locomotion):
+    environment = make_locomotion()
+    environment.reset()
+    actions = small(environment)
+    for _ in range(5):
+        seen = environment.step(next(actions)).observation
+    velocity, drift = environment.world.truth().velocity, environment.motion.drift
+    np.testing.assert_allclose(seen.truth, np.concatenate((velocity, drift), axis=-1), rtol=1e-6)
+    assert seen.truth.dtype == np.float32 and np.abs(seen.truth).min(axis=0).all()
+
+
 def test_the_motion_stays_as_it_was_rewarded(make_locomotion):
     environment = make_locomotion(2)
     environment.reset()

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jack_trainer import progress_file
-from jack_trainer.progress_file import StatusError, find_run, read, write
-from jack_trainer.school import Progress
+from jack_trainer.progress_file import StatusError, find_run, new_run, read, write
+from jack_trainer.training import Progress
 
 
 def progress(run, step=1000, **changes):
@@ -115,3 +115,34 @@ def test_runs_are_found_by_name_by_folder_or_as_the_newest(tmp_path):
         find_run("c", tmp_path)
     with pytest.raises(StatusError, match=r"\./jack train makes one"):
         find_run("newest", tmp_path / "a-new")
+
+
+def checkpointed(runs, name):
+    path = runs / name / "checkpoints" / "000000000100" / "policy.onnx"
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"")
+    return runs / name
+
+
+def test_only_a_run_with_a_checkpoint_is_gone_on_with(tmp_path):
+    old, new = checkpointed(tmp_path, "old"), checkpointed(tmp_path, "new")
+    os.utime(old / "checkpoints" / "000000000100", (1, 1))
+    (tmp_path / "begun" / "checkpoints").mkdir(parents=True)
+    (tmp_path / "begun" / "run.json").write_text("{}")
+    assert find_run("newest", tmp_path) == tmp_path / "begun"
+    assert find_run("newest", tmp_path, resumable=True) == new
+    assert find_run("old", tmp_path, resumable=True) == old
+    assert find_run(str(old), tmp_path / "elsewhere", resumable=True) == old
+    for name in ("yours", "begun"):
+        with pytest.raises(StatusError, match=rf"no run with a checkpoint '{name}'\. .* there are: new, old\."):
+            find_run(name, tmp_path, resumable=True)
+    with pytest.raises(StatusError, match=r"there are: none; \./jack train makes one"):
+        find_run("newest", tmp_path / "empty", resumable=True)
+
+
+def test_a_new_run_has_a_name_that_is_not_taken(tmp_path, monkeypatch):
+    monkeypatch.setattr(time, "strftime", lambda layout: "20300102-030405")
+    for end in ("", "-1", "-2"):
+        folder = new_run(tmp_path, "module:a/B-v0")
+        assert folder == tmp_path / f"20300102-030405-module_a_B-v0{end}" and not folder.exists()
+        folder.mkdir()

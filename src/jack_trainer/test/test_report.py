@@ -20,7 +20,7 @@ from jack_trainer.cli import Train, parse
 from jack_trainer.film import Act, Film, film_aside, make_film
 from jack_trainer.page import Facts, command_line, page
 from jack_trainer.report import write_report
-from jack_trainer.school import TrainOptions
+from jack_trainer.training import TrainOptions
 
 TERMS = ["velocity", "yaw_rate", "foot_slip"]
 EVIL = '<script>alert("x")</script>'

@@ -80,14 +80,21 @@ def test_it_is_the_sum_of_its_definition(seed, gamma, lam):
     np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
+def nothing(*shape: int, command: bool = False) -> Observation:
+    """Zeros of the shape (N, H, D) of the proprioception, with or without command and truth."""
+    others = [np.zeros((shape[0], size), np.float32) if command else None for size in (3, 6)]
+    return Observation(np.zeros(shape, np.float32), *others)
+
+
 def filled(length=2, count=3) -> Rollout:
     """Every number of it says which step and environment it is from: 10 t + i."""
-    rollout = Rollout(length, count, (2, 4), 3, 5)
+    rollout = Rollout(length, nothing(count, 2, 4, command=True), 5)
     for t in range(length):
         mark = 10.0 * t + torch.arange(count)
         seen = Observation(
             np.broadcast_to(mark.numpy()[:, None, None], (count, 2, 4)).astype(np.float32),
             np.broadcast_to(mark.numpy()[:, None], (count, 3)).astype(np.float32),
+            np.broadcast_to(mark.numpy()[:, None], (count, 6)).astype(np.float32),
         )
         rollout.put(t, seen, mark[:, None].expand(-1, 5), -mark[:, None].expand(-1, 5), mark / 2, mark / 4)
     return rollout
@@ -103,7 +110,7 @@ def test_time_bootstraps_only_the_episodes_it_cut_off():
 
 def test_a_cut_off_step_is_worth_what_it_would_have_been_had_time_gone_on():
     """Bootstrapping and an end give the advantage of a last step whose value beyond is the same."""
-    rollout = Rollout(1, 1, (1, 1), 0, 1)
+    rollout = Rollout(1, nothing(1, 1, 1), 1)
     rollout.reward[0, 0], rollout.value[0, 0] = 2.0, 3.0
     rollout.bootstrap(0, torch.tensor([True]), torch.tensor([10.0]), 0.9)
     rollout.done[0, 0] = 1.0
@@ -120,6 +127,7 @@ def test_samples_are_the_steps_laid_end_to_end():
     assert samples.proprioception.shape == (6, 2, 4) and samples.command.shape == (6, 3)
     torch.testing.assert_close(samples.proprioception[:, 1, 3], marks)
     torch.testing.assert_close(samples.command[:, 2], marks)
+    torch.testing.assert_close(samples.truth[:, 5], marks)
     torch.testing.assert_close(samples.mean[:, 4], marks)
     torch.testing.assert_close(samples.action[:, 4], -marks)
     torch.testing.assert_close(samples.log_probability, marks / 2)
@@ -128,7 +136,7 @@ def test_samples_are_the_steps_laid_end_to_end():
 
 
 def test_what_was_seen_is_copied():
-    rollout = Rollout(1, 2, (1, 1), 0, 1)
+    rollout = Rollout(1, nothing(2, 1, 1), 1)
     frames = np.ones((2, 1, 1), np.float32)
     rollout.put(0, Observation(frames), torch.zeros(2, 1), torch.zeros(2, 1), torch.zeros(2), torch.zeros(2))
     frames[:] = 5.0
@@ -136,7 +144,7 @@ def test_what_was_seen_is_copied():
 
 
 def test_rows_are_copies_and_a_missing_command_stays_missing():
-    rollout = Rollout(2, 2, (1, 1), 0, 1)
+    rollout = Rollout(2, nothing(2, 1, 1), 1)
     samples = rollout.finish(torch.zeros(2), 0.9, 0.95)
     part = samples.rows(torch.tensor([3, 1]))
     assert isinstance(part, Samples) and part.command is None and part.value.shape == (2,)

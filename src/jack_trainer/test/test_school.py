@@ -17,7 +17,8 @@ from jack_trainer import school
 from jack_trainer.checkpoint import POLICY, checkpoints, newest_checkpoint, read_checkpoint
 from jack_trainer.evaluate import Evaluation, evaluate
 from jack_trainer.phases import PHASES
-from jack_trainer.school import School, TrainOptions, newest_run
+from jack_trainer.school import School
+from jack_trainer.training import TrainOptions
 
 COUNT = 4
 #: Environment steps of one update.
@@ -416,12 +417,3 @@ def test_options_that_make_no_sense_are_refused_in_words(make_school, changes, w
 def test_nothing_to_resume_is_said(make_school, tmp_path):
     with pytest.raises(JackError, match="No checkpoint in"):
         make_school(resume=tmp_path / "nothing")
-
-
-def test_the_newest_run_is_the_one_written_last(make_school, tmp_path):
-    with pytest.raises(JackError, match=r"no checkpoint in .* Make one with \./jack train"):
-        newest_run(tmp_path)
-    first, second = make_school(1).run().run, make_school(1).run().run
-    assert first != second and newest_run(tmp_path) == second
-    make_school(2, resume=first).run()
-    assert newest_run(tmp_path) == first

@@ -17,7 +17,7 @@ from jack_trainer import ship as module
 from jack_trainer.evaluate import Evaluation
 from jack_trainer.exam import ExamResult
 from jack_trainer.phases import PHASES
-from jack_trainer.scorecard import Score
+from jack_trainer.scorecard import Score, Scorecard
 from jack_trainer.ship import main, ship
 
 TOLD = {"phase": "walk", "step": 1234, "seed": 3, "code": "0.1.0", "run": "20260101-walk", "brain": "nano"}
@@ -77,7 +77,7 @@ def examined(monkeypatch):
 
     row = Score(**{field.name: 0.1 for field in fields(Score)} | {"name": "nominal", "transport": np.nan})
     monkeypatch.setattr(module, "examine", examine)
-    monkeypatch.setattr(module, "scorecard", lambda *_: [row])
+    monkeypatch.setattr(module, "scorecard", lambda *_: Scorecard([row], found["evaluation"]))
     monkeypatch.setattr(Policy, "load", load)
     found["asked"] = asked
     return found

@@ -11,7 +11,7 @@ from rich.console import Console
 from jack_contract.errors import JackError
 from jack_trainer import progress_file, status
 from jack_trainer.cli import Report, Status, parse
-from jack_trainer.school import Progress
+from jack_trainer.training import Progress
 
 
 def console():

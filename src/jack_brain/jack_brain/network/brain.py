@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from jack_brain.network.heads import GaussianHead, ValueHead
+from jack_brain.network.heads import GaussianHead, Readout, ValueHead
 from jack_brain.network.normaliser import RunningNormaliser
 from jack_brain.network.presets import PRESETS, BrainSize
 from jack_brain.network.symmetry import Symmetry
@@ -31,6 +31,8 @@ class Inputs:
     instruction: Tensor | None = None
     #: RGB, (B, 3, h, w), uint8 or float32 in 0..1
     image: Tensor | None = None
+    #: what only a simulator knows, (B, 6), see `ValueHead`; no action depends on it
+    truth: Tensor | None = None
 
 
 @dataclass
@@ -111,18 +113,20 @@ class Brain(nn.Module):
         elif inputs.instruction is not None or inputs.image is not None:
             raise JackError("Give the brain a computed prefix or a sentence and picture, not both.")
         if self.symmetry is None or past is not None:
-            return self._tick(inputs.proprioception, inputs.command, value, past)
+            return self._tick(inputs, value, past)
         right = self.symmetry.right(inputs.proprioception)
-        command = None if inputs.command is None else self.symmetry.command(inputs.command, right)
-        output = self._tick(self.symmetry.frame(inputs.proprioception, right), command, value, None)
+        output = self._tick(self.symmetry.inputs(inputs, right), value, None)
         return Output(self.symmetry.action(output.mean, right), output.value)
 
-    def _tick(self, proprioception: Tensor, command: Tensor | None, value: bool, past: Memory | None) -> Output:
-        memory = self.state(proprioception, command, past)
-        return Output(self._read(self.action_head, memory), self._read(self.value_head, memory) if value else None)
+    def _tick(self, inputs: Inputs, value: bool, past: Memory | None) -> Output:
+        memory = self.state(inputs.proprioception, inputs.command, past)
+        mean = self._read(self.action_head, self.action_head.token, memory)
+        if not value:
+            return Output(mean, None)
+        return Output(mean, self._read(self.value_head, self.value_head.question(inputs.truth), memory))
 
-    def _read(self, head: GaussianHead | ValueHead, memory: Memory) -> Tensor:
-        answer, _ = self.trunk.extend(head.token, memory)
+    def _read(self, head: Readout, question: Tensor, memory: Memory) -> Tensor:
+        answer, _ = self.trunk.extend(question, memory)
         return head(answer)
 
 

@@ -35,8 +35,24 @@ class GaussianHead(Readout):
         self.log_std = nn.Parameter(torch.full((actions,), math.log(std)))
 
 
+#: Numbers in the truth: velocity in the heading frame (3) [m/s]; what the reward measures of it, vx, vy, yaw rate
+#: less what is asked for, averaged over half a gait cycle (3) [m/s, m/s, rad/s].
+TRUTH_SIZE = 6
+#: Velocities of some 0.3 m/s and rad/s are to weigh as much as the normalised readings.
+VELOCITY_GAIN = 4.0
+
+
 class ValueHead(Readout):
-    """The return that is to be expected, in units of the brain's value normaliser."""
+    """The return that is to be expected, in units of the brain's value normaliser.
+
+    In training its question tells what no sensor does (an asymmetric critic, Pinto et al. 2017, arXiv 1710.06542):
+    a reward for speed looks like chance to a critic that cannot see speed.
+    """
 
     def __init__(self, width: int) -> None:
         super().__init__(width, 1, gain=1.0)
+        self.truth = nn.Linear(TRUTH_SIZE, width, bias=False)
+
+    def question(self, truth: Tensor | None) -> Tensor:
+        """The token, with the truth (B, 6) in it if that is known, (B or 1, 1, width)."""
+        return self.token if truth is None else self.token + self.truth(VELOCITY_GAIN * truth).unsqueeze(1)

@@ -8,12 +8,18 @@ sentence or a picture says more than the two sides of a body do, nothing is mirr
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from jack_contract.contract import Contract
 from jack_contract.mirror import Mirror, Reflection
+
+if TYPE_CHECKING:
+    from jack_brain.network.brain import Inputs
 
 #: Name of the observation term that tells which foot swings.
 _GAIT = "gait"
@@ -48,11 +54,19 @@ class Symmetry(nn.Module):
         self._gait = contract.observation.slices()[_GAIT]
         self.frame, self.command = _Reflect(mirror.frame), _Reflect(mirror.command)
         self.action = _Reflect(mirror.action)
+        self.truth = _Reflect(Reflection.signs(np.array([1.0, -1.0, 1.0, 1.0, -1.0, -1.0])))
 
     @staticmethod
     def of(contract: Contract) -> Symmetry | None:
         """The mirror of a contract; None where nothing tells which foot swings."""
         return Symmetry(contract) if _GAIT in contract.observation.slices() else None
+
+    def inputs(self, given: Inputs, rows: Tensor) -> Inputs:
+        """The mirror image of those robots that a mask (B,) picks: of a body, its command and its truth."""
+        command = None if given.command is None else self.command(given.command, rows)
+        truth = None if given.truth is None else self.truth(given.truth, rows)
+        frames = self.frame(given.proprioception, rows)
+        return replace(given, proprioception=frames, command=command, truth=truth)
 
     def right(self, proprioception: Tensor) -> Tensor:
         """Whether the right foot swings, or is the next to: of raw frames (B, H, D), (B,) bool."""

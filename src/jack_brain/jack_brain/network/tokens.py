@@ -5,10 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from jack_brain.network.heads import VELOCITY_GAIN
 from jack_contract.errors import ShapeError
 
-#: Velocities of some 0.3 m/s and rad/s are to weigh as much as the normalised readings beside them.
-COMMAND_GAIN = 4.0
 #: Pixels along one side of the square that becomes one token.
 PATCH = 16
 #: Channels of the first stage of the image stem.
@@ -41,7 +40,7 @@ class CommandTokens(nn.Module):
 
     def forward(self, command: Tensor) -> Tensor:
         """vx, vy [m/s], yaw rate [rad/s], (B, 3) -> (B, 1, width)."""
-        return self.linear(COMMAND_GAIN * command).unsqueeze(1)
+        return self.linear(VELOCITY_GAIN * command).unsqueeze(1)
 
 
 class InstructionTokens(nn.Module):

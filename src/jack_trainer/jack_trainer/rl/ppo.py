@@ -23,6 +23,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from jack_brain.network.brain import Brain, Inputs
 from jack_contract.errors import JackError
+from jack_trainer.rl.acting import inputs
 from jack_trainer.rl.rollout import Rollout, Samples
 from jack_trainer.tasks.environment import Environment, Observation, Transition
 
@@ -108,7 +109,7 @@ class PPO:
         self._averaged = AveragedModel(brain, multi_avg_fn=get_ema_multi_avg_fn(config.memory))
         self.average = cast(Brain, self._averaged.module)
         self.observation = environment.reset()
-        self.rollout = Rollout(config.rollout, environment.count, *_sizes(self.observation, brain))
+        self.rollout = Rollout(config.rollout, self.observation, brain.contract.robot.count)
         self.episodes = EpisodeLog()
 
     def iterate(self) -> UpdateStats:
@@ -180,7 +181,7 @@ class PPO:
     def _loss(self, part: Samples, old_log_std: Tensor) -> tuple[Tensor, Tensor]:
         """The loss over some samples, and the parts of it that are measured, one number each."""
         config, brain = self.config, self.brain
-        output = brain(Inputs(part.proprioception, part.command))
+        output = brain(Inputs(part.proprioception, part.command, truth=part.truth))
         ratio = (log_probability(output.mean, brain.log_std, part.action) - part.log_probability).exp()
         within = ratio.clamp(1 - config.clip, 1 + config.clip)
         policy_loss = -torch.min(ratio * part.advantage, within * part.advantage).mean()
@@ -208,8 +209,7 @@ class PPO:
 
     def _act(self, observation: Observation) -> tuple[Tensor, Tensor]:
         """Mean action (N, n) and value in units of return (N,)."""
-        command = None if observation.command is None else torch.from_numpy(observation.command)
-        output = self.brain(Inputs(torch.from_numpy(observation.proprioception), command))
+        output = self.brain(inputs(observation))
         return output.mean, self.brain.value_normaliser.restore(output.value).squeeze(-1)
 
     def _minibatches(self, count: int) -> Iterator[Tensor]:
@@ -276,8 +276,3 @@ def _require_finite(policy_loss: float, value_loss: float, *others: float) -> No
             f"Learning broke down: its gradient is not finite (policy loss {policy_loss:.3g}, value loss "
             f"{value_loss:.3g}). The last checkpoint is sound; go on from it with ./jack train --resume."
         )
-
-
-def _sizes(observation: Observation, brain: Brain) -> tuple[tuple[int, ...], int, int]:
-    command = 0 if observation.command is None else observation.command.shape[-1]
-    return observation.proprioception.shape[1:], command, brain.contract.robot.count

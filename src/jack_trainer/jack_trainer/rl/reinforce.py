@@ -16,6 +16,7 @@ from torch import Tensor
 
 from jack_brain.network.brain import Brain, Inputs
 from jack_contract.errors import JackError
+from jack_trainer.rl.acting import inputs
 from jack_trainer.rl.ppo import EpisodeLog, log_probability
 from jack_trainer.tasks.environment import Environment, Observation
 
@@ -88,7 +89,7 @@ class Reinforce:
         earned, lasted = np.zeros(alive.shape), np.zeros(alive.shape, np.int64)
         while alive.any() and len(rows) < self.config.longest:
             before = seen.rows(np.arange(len(alive)))  # a copy: environments reuse their arrays
-            mean = self._mean(before)
+            mean = self.brain(inputs(before), value=False).mean
             action = mean + self.brain.log_std.exp() * torch.randn(mean.shape, generator=self.random)
             step = self.environment.step(action.numpy())
             reward = np.where(alive, step.reward, 0.0).astype(np.float32)
@@ -117,10 +118,6 @@ class Reinforce:
         self.optimiser.step()
         noise = float(self.brain.log_std.detach().exp().mean())
         return ReinforceStats(float(loss.detach()), float(norm), float(returns[0].mean()), noise, int(alive.sum()))
-
-    def _mean(self, seen: Observation) -> Tensor:
-        command = None if seen.command is None else torch.from_numpy(seen.command)
-        return self.brain(Inputs(torch.from_numpy(seen.proprioception), command), value=False).mean
 
 
 def returns_to_go(reward: Tensor, gamma: float) -> Tensor:

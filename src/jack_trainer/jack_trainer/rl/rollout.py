@@ -52,22 +52,25 @@ class Samples:
     value: Tensor
     advantage: Tensor
     returns: Tensor
+    truth: Tensor | None = None
 
     def rows(self, ids: Tensor) -> Samples:
         """A copy of some of them."""
         chosen = {k: None if v is None else v.index_select(0, ids) for k, v in vars(self).items()}
-        return Samples(**chosen)  # type: ignore[arg-type]  # only `command` is ever None
+        return Samples(**chosen)  # type: ignore[arg-type]  # only `command` and `truth` are ever None
 
 
 class Rollout:
     """T steps of N environments, filled step by step; storage is made once and reused."""
 
-    def __init__(self, length: int, count: int, proprioception: tuple[int, ...], command: int, action: int) -> None:
-        """Room for `length` steps of `count` environments; `command` 0 means that there is none."""
+    def __init__(self, length: int, seen: Observation, action: int) -> None:
+        """Room for `length` steps of environments that see such things and take actions of so many numbers."""
+        count = len(seen.proprioception)
         shape = (length, count)
         self.length = length
-        self.proprioception = torch.zeros(*shape, *proprioception)
-        self.command = torch.zeros(*shape, command) if command else None
+        self.proprioception = torch.zeros(*shape, *seen.proprioception.shape[1:])
+        self.command = None if seen.command is None else torch.zeros(*shape, seen.command.shape[-1])
+        self.truth = None if seen.truth is None else torch.zeros(*shape, seen.truth.shape[-1])
         self.action = torch.zeros(*shape, action)
         self.mean = torch.zeros(*shape, action)
         self.log_probability = torch.zeros(shape)
@@ -82,6 +85,8 @@ class Rollout:
         self.proprioception[t] = torch.from_numpy(seen.proprioception)
         if self.command is not None and seen.command is not None:
             self.command[t] = torch.from_numpy(seen.command)
+        if self.truth is not None and seen.truth is not None:
+            self.truth[t] = torch.from_numpy(seen.truth)
         self.mean[t], self.action[t], self.value[t] = mean, action, value
         self.log_probability[t] = log_probability
 
@@ -101,4 +106,5 @@ class Rollout:
             value=self.value.flatten(),
             advantage=advantage.flatten(),
             returns=(advantage + self.value).flatten(),
+            truth=None if self.truth is None else self.truth.flatten(0, 1),
         )

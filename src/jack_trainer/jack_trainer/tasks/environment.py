@@ -19,10 +19,13 @@ class Observation:
     proprioception: Float32
     #: vx, vy [m/s], yaw rate [rad/s], (N, 3), or None where the task gives no command
     command: Float32 | None = None
+    #: what only a simulator knows, for the critic alone, (N, 6), see `ValueHead`; None where the task tells none
+    truth: Float32 | None = None
 
     def rows(self, ids: Index) -> Observation:
         """A copy of some environments' observations."""
-        return Observation(self.proprioception[ids], None if self.command is None else self.command[ids])
+        command = None if self.command is None else self.command[ids]
+        return Observation(self.proprioception[ids], command, None if self.truth is None else self.truth[ids])
 
 
 @dataclass

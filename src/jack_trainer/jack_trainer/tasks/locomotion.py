@@ -138,7 +138,8 @@ class Locomotion:
         # A push is nobody's doing: as when time runs out, the past is not judged by what follows.
         truncated = (over | self._push(~over)) & ~terminated
         final = observation.rows(truncated) if truncated.any() else None
-        self._grow(terminated)
+        if self.config.curriculum < 1.0:
+            self._grow(terminated)
         done = np.flatnonzero(over)
         ended = self._return[done].astype(np.float32), self._age[done]
         if len(done):
@@ -175,6 +176,16 @@ class Locomotion:
     def since_command(self) -> NDArray[np.int64]:
         """For how long each has been asked for it [control periods], (N,)."""
         return round(self.config.command_interval / self._period) - self._next_command
+
+    @property
+    def settled(self) -> NDArray[np.bool_]:
+        """Who has been asked for the same for a whole gait cycle, so that he may be judged by it, (N,)."""
+        return self.since_command * self._period > self.contract.gait.period
+
+    @property
+    def level(self) -> float:
+        """How much of the commands and pushes is asked of him by now, up to 1."""
+        return float(self._level[0])
 
     @property
     def random(self) -> np.random.Generator:
@@ -231,17 +242,17 @@ class Locomotion:
 
     def _observe(self, state: RobotState) -> Observation:
         """Append a frame to every history; the observation is valid until the next step."""
-        self._history.push(self._encode(self._randomizer.sense(state), np.arange(self.count)))
+        self._history.push(self._encode(self._randomizer.sense(state), self._action, self._rhythm))
         return self._seen()
 
-    def _encode(self, state: RobotState, ids: NDArray[np.integer]) -> Float32:
-        """The newest frame of some robots, (k, D), of their readings (k, ...)."""
+    def _encode(self, state: RobotState, action: Float32, rhythm: Rhythm) -> Float32:
+        """The newest frame of some robots, (k, D), of their readings, previous actions and rhythms (k, ...)."""
         contract = self.contract
-        gait = contract.gait.signal(self._rhythm.rows(ids))
-        return contract.observation.encode(contract.robot, state, self._action[ids], gait)
+        return contract.observation.encode(contract.robot, state, action, contract.gait.signal(rhythm))
 
     def _seen(self) -> Observation:
-        return Observation(self._history.frames, encode_command(self._rhythm.pace))
+        truth = np.concatenate((self.world.truth().velocity, self._drift), axis=-1, dtype=np.float32)
+        return Observation(self._history.frames, encode_command(self._rhythm.pace), truth)
 
     def _start(self, ids: NDArray[np.integer]) -> None:
         """Begin new episodes, and their histories with the first frame."""
@@ -258,7 +269,8 @@ class Locomotion:
         self._command_anew(ids)
         self._rhythm.phase[ids], self._rhythm.pace[ids] = 0.5 * self._random.integers(0, 2, k), 0.0
         self._feet[ids] = world.truth().feet[ids]
-        self._history.fill(ids, self._encode(self._randomizer.sense(world.state().rows(ids), ids), ids))
+        readings = self._randomizer.sense(world.state().rows(ids), ids)
+        self._history.fill(ids, self._encode(readings, self._action[ids], self._rhythm.rows(ids)))
 
     def _ask(self) -> None:
         """Ask those whose time has come for something else."""

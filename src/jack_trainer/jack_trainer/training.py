@@ -1,0 +1,113 @@
+"""What a training is asked for, and what it tells: plain data, for whoever has no torch at hand."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from jack_contract.errors import JackError
+
+
+@dataclass(frozen=True)
+class TrainOptions:
+    """How a training is to be run."""
+
+    #: what to teach
+    phase: str = "stand"
+    #: environment steps; 0: as many as the phase gets
+    steps: int = 0
+    #: of everything random
+    seed: int = 0
+    #: go on with this run
+    resume: Path | None = None
+    #: folder in which runs get their own folder
+    runs: Path = Path("runs")
+    #: size of the brain: nano, small, base
+    brain: str = "nano"
+    #: simulations that run side by side
+    environments: int = 256
+    #: bodies and sensors that he learns in: off (as modelled), on, wide; he is pushed in any case
+    randomization: str = "on"
+    #: time between two checkpoints, each published to the running brain [s]
+    checkpoint_interval: float = 10.0
+    #: least time between two exams, once the episodes make one worth its time [s]
+    exam_interval: float = 20.0
+    #: checkpoints that are kept
+    keep: int = 5
+    #: stop as soon as the phase is passed, instead of using up its steps
+    until_passed: bool = True
+
+    def __post_init__(self) -> None:
+        limits = {
+            "environments": (2, 100_000),
+            "checkpoint_interval": (0.0, 86_400.0),
+            "exam_interval": (0.0, 86_400.0),
+            "keep": (1, 10_000),
+        }
+        for name, (low, high) in limits.items():
+            if not low <= getattr(self, name) <= high:
+                raise JackError(f"{name} is {getattr(self, name)}; allowed: {low} to {high}.")
+        if not (0 <= self.steps <= 10**12 and 0 <= self.seed < 2**63):
+            raise JackError(f"steps ({self.steps}) and seed ({self.seed}) must not be negative or beyond reason.")
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How a training goes, after each update."""
+
+    run: Path
+    phase: str
+    #: environment steps, so far and in all
+    step: int
+    total_steps: int
+    #: updates
+    update: int
+    #: environment steps per second of late
+    steps_per_second: float
+    mean_return: float
+    #: [s]
+    mean_episode_length: float
+    #: estimated time left [s]
+    remaining: float
+    checkpoint: Path | None
+
+
+@dataclass(frozen=True)
+class PolicyFile:
+    """A policy that was just written. Read it at once: old checkpoints are removed."""
+
+    path: Path
+    sha256: str
+    phase: str
+    step: int
+    contract_digest: str
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    """What came of a training."""
+
+    run: Path
+    checkpoint: Path
+    policy: Path
+    step: int
+    mean_return: float
+    #: seconds of training with its checkpoints and exams, all sessions of the run together
+    seconds: float
+    #: share of evaluated episodes that ended on his feet; None if it was not evaluated
+    survival: float | None
+    #: why it ended: passed, steps, stopped
+    reason: str
+
+
+class Listener(Protocol):
+    """Somebody who wants to know."""
+
+    def on_progress(self, progress: Progress) -> None:
+        """An update is done."""
+        ...
+
+    def on_policy(self, policy: PolicyFile) -> None:
+        """A checkpoint with a policy is written."""
+        ...
