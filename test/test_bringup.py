@@ -17,6 +17,7 @@ import pytest
 
 pytest.importorskip("rclpy", reason="needs ROS 2 and Jack's messages: ./jack test has them")
 
+from geometry_msgs.msg import Twist
 from jack_msgs.msg import JointCommand, Policy
 from jack_msgs.srv import LoadPolicy
 from lifecycle_msgs.srv import GetState
@@ -183,6 +184,20 @@ def test_a_policy_that_is_published_takes_over_while_he_stands(graph, policies):
     assert graph.sight.standing_since == since
 
 
+def test_he_is_asked_to_walk_on_his_own_feet_alone(graph):
+    heard = []
+    graph.node.create_subscription(
+        Twist, "cmd_vel", lambda message: heard.append((graph.sight.gantry, message)), 10
+    )
+    graph.node.drive((0.01, -0.02, 0.03))
+    graph.until(lambda: len(heard) > 10)
+    assert {gantry for gantry, _ in heard} == {STANDING}
+    asked = heard[-1][1]
+    assert (asked.linear.x, asked.linear.y, asked.angular.z) == (0.01, -0.02, 0.03)
+    graph.node.drive((0.0, 0.0, 0.0))
+    graph.until(lambda: heard[-1][1] == Twist())
+
+
 def test_a_pause_trips_nothing(graph):
     graph.until(lambda: graph.sight.gantry == STANDING)
     assert graph.call(SetBool, "sim/pause", SetBool.Request(data=True)).success
@@ -286,7 +301,7 @@ def test_nothing_survives_a_jack_that_is_killed(jack, nodes_alive, policies):
 
 @pytest.mark.slow
 def test_a_short_training_from_the_first_step_to_the_last(jack, nodes_alive, tmp_path):
-    process = jack("train", "--environments", "16", "--steps", "1500", "--stand-for", "0")
+    process = jack("train", "--environments", "16", "--steps", "1500", "--stand-for", "0", "--no-report")
     said = finish(process, 4 * PATIENCE)
     assert process.returncode == 0, said
     assert "All steps are taken" in said and "tensorboard" in said and "./jack deploy --sim" in said
@@ -312,7 +327,8 @@ def test_ctrl_c_keeps_a_training_and_resume_goes_on(jack, nodes_alive, tmp_path)
     assert nodes_alive() == []
     (run,) = (tmp_path / "runs").glob("*-stand")
     kept = newest_checkpoint(run / "checkpoints").numbers.step
-    again = jack("train", "--resume", "--environments", "16", "--steps", str(kept + 1000), "--no-live")
+    words = ("--environments", "16", "--steps", str(kept + 1000), "--no-live", "--no-report")
+    again = jack("train", "--resume", *words)
     said = finish(again, 4 * PATIENCE)
     assert again.returncode == 0, said
     assert newest_checkpoint(run / "checkpoints").numbers.step > kept

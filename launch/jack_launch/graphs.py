@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from importlib.util import find_spec
 from pathlib import Path
 
 from jack_launch.description import Graph, LaunchArgument, LaunchError, NodeSpec, number, whole_number
 
 _BOOL = ("true", "false")
-NEWEST = "newest"
+#: Policies that have a name instead of a path.
+NEWEST, PRETRAINED = "newest", "pretrained"
 
 
 def runs_folder() -> Path:
@@ -21,6 +23,43 @@ def newest_policy(runs: Path) -> Path | None:
     """The policy file that was written last in any run, if there is one."""
     found = [(path.stat().st_mtime_ns, path) for path in runs.glob("*/checkpoints/[0-9]*/policy.onnx")]
     return max(found)[1] if found else None
+
+
+def pretrained_folder() -> Path:
+    """Where the policy that ships with Jack lies, and what is known of it; a copy of him may have neither."""
+    brain = find_spec("jack_brain")  # only looked for: nothing of it is imported
+    places = brain.submodule_search_locations if brain else None
+    return Path(places[0] if places else ".") / "pretrained"
+
+
+def pretrained_policy() -> Path | None:
+    """The policy file that ships with Jack, if this copy of him has one."""
+    path = pretrained_folder() / "nano.onnx"
+    return path if path.is_file() else None
+
+
+def named_policy(name: str, runs: Path) -> Path | None:
+    """The policy file that somebody means.
+
+    Args:
+        name: of a file; or `newest`, the last one written in `runs` and, where none was, the one that ships with
+            Jack; or `pretrained`, that one in any case; or nothing.
+        runs: folder of the trainings.
+
+    Returns:
+        The file; None where nothing was named, or `newest` and there is none at all.
+
+    Raises:
+        LaunchError: it is not there.
+    """
+    if name == NEWEST:
+        return newest_policy(runs) or pretrained_policy()
+    path = pretrained_policy() if name == PRETRAINED else Path(name) if name else None
+    if name == PRETRAINED and path is None:
+        raise LaunchError("No policy ships with this copy of Jack. Make one with ./jack train.")
+    if path is not None and not path.is_file():
+        raise LaunchError(f"There is no policy file {path}.")
+    return path
 
 
 _NAMESPACE = LaunchArgument("namespace", "", "namespace of every node: a second robot beside the first")
@@ -109,11 +148,7 @@ def _deploy(args: Mapping[str, str]) -> tuple[NodeSpec, ...]:
 
 
 def _policy(args: Mapping[str, str]) -> str:
-    if args["policy"] != NEWEST:
-        if args["policy"] and not Path(args["policy"]).is_file():
-            raise LaunchError(f"There is no policy file {args['policy']}.")
-        return _absolute(args["policy"])
-    found = newest_policy(Path(args["runs"]))
+    found = named_policy(args["policy"], Path(args["runs"]))
     return str(found.absolute()) if found else ""
 
 
@@ -155,7 +190,8 @@ DEPLOY = Graph(
         LaunchArgument(
             "policy",
             NEWEST,
-            f"policy file (.onnx); {NEWEST}: the last one written in `runs`; empty: wait for the topic `policy`",
+            f"policy file (.onnx); {NEWEST}: the last one written in `runs`, or else the one that ships with Jack; "
+            f"{PRETRAINED}: that one; empty: wait for the topic `policy`",
         ),
         _RUNS,
         *_SIMULATION,

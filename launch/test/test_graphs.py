@@ -2,8 +2,9 @@ import os
 
 import pytest
 
+from jack_launch import graphs
 from jack_launch.description import LaunchError
-from jack_launch.graphs import DEPLOY, TRAIN, newest_policy
+from jack_launch.graphs import DEPLOY, TRAIN, newest_policy, pretrained_folder
 
 
 def names(nodes):
@@ -16,6 +17,13 @@ def policy(runs, run, step, age):
     path.write_bytes(b"policy")
     os.utime(path, (1e9 - age, 1e9 - age))
     return path
+
+
+@pytest.fixture(autouse=True)
+def shipped(tmp_path, monkeypatch):
+    """The place of the policy that ships with this Jack, who has none."""
+    monkeypatch.setattr(graphs, "pretrained_folder", lambda: tmp_path / "pretrained")
+    return tmp_path / "pretrained" / "nano.onnx"
 
 
 def test_training_is_a_school_with_an_audience_that_may_leave():
@@ -69,6 +77,27 @@ def test_the_policy_that_was_written_last_is_deployed(tmp_path):
     policy(tmp_path, "new", 200, age=50)
     assert newest_policy(tmp_path) == newest
     assert DEPLOY.nodes({"runs": str(tmp_path)})[0].parameters["policy"] == str(newest)
+
+
+def test_where_nothing_was_trained_the_policy_that_ships_with_jack_is_deployed(tmp_path, shipped):
+    assert "policy" not in DEPLOY.nodes({"runs": str(tmp_path)})[0].parameters
+    shipped.parent.mkdir()
+    shipped.write_bytes(b"policy")
+    assert DEPLOY.nodes({"runs": str(tmp_path)})[0].parameters["policy"] == str(shipped)
+    newest = policy(tmp_path, "mine", 100, age=10)
+    assert DEPLOY.nodes({"runs": str(tmp_path)})[0].parameters["policy"] == str(newest)
+    named = DEPLOY.nodes({"runs": str(tmp_path), "policy": "pretrained"})
+    assert named[0].parameters["policy"] == str(shipped)
+    assert "policy" not in DEPLOY.nodes({"runs": str(tmp_path), "policy": ""})[0].parameters
+
+
+def test_a_copy_without_the_policy_that_ships_with_jack_says_so():
+    with pytest.raises(LaunchError, match="No policy ships with this copy of Jack"):
+        DEPLOY.nodes({"policy": "pretrained"})
+
+
+def test_what_ships_with_jack_lies_beside_his_brain():
+    assert pretrained_folder().parent.name == "jack_brain" and (pretrained_folder().parent / "policy.py").is_file()
 
 
 def test_a_policy_that_is_not_there_is_refused(tmp_path):

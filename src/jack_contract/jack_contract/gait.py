@@ -125,6 +125,9 @@ class GaitSpec:
         return np.array(self.stride)
 
 
+#: Two steps [s]. He falls to the side with a time constant of 0.26 s, so a slower beat is much harder to learn: at
+#: 0.8 s episodes are half as long after the same training.
+_PERIOD = 0.64
 #: Offsets of the joints when the left foot is highest: that leg is bent, and both legs lean to the left under a body
 #: that is thereby over the right foot, on which it stands [rad].
 _SWING = {
@@ -136,19 +139,19 @@ _SWING = {
 }
 #: Offsets of the left side's joints as its foot leaves the ground: behind, to the right, and turned to the right of
 #: where it will land, while the arm is in front [rad for 1 m/s, 1 m/s, 1 rad/s]. With a leg of 0.6 m and steps of
-#: 0.4 s feet that do not slip need a third of a radian; the policy adds the rest.
+#: 0.32 s feet that do not slip need 0.27 rad; the policy adds the rest.
 _STRIDE = {
-    "hip_pitch": (0.28, 0.0, 0.0),
-    "ankle_pitch": (-0.28, 0.0, 0.0),
-    "hip_roll": (0.0, -0.28, 0.0),
-    "ankle_roll": (0.0, 0.28, 0.0),
-    "hip_yaw": (0.0, 0.0, -0.2),
+    "hip_pitch": (0.23, 0.0, 0.0),
+    "ankle_pitch": (-0.23, 0.0, 0.0),
+    "hip_roll": (0.0, -0.23, 0.0),
+    "ankle_roll": (0.0, 0.23, 0.0),
+    "hip_yaw": (0.0, 0.0, -0.16),
     "shoulder_pitch": (-0.4, 0.0, 0.0),
 }
 
 
 def default_gait(robot: RobotSpec) -> GaitSpec:
-    """A step every 0.4 s, by the names of the joints: hip, knee and ankle lift a foot; the arms swing.
+    """A step every 0.32 s, by the names of the joints: hip, knee and ankle lift a foot; the arms swing.
 
     A robot without such joints gets no offsets.
     """
@@ -158,7 +161,7 @@ def default_gait(robot: RobotSpec) -> GaitSpec:
         stride[index] = _part(_STRIDE, name, (0.0, 0.0, 0.0))
         stride[index] *= 1.0 if "left" in name else -1.0
     swing, stride = swing + 0.0, stride + 0.0  # no -0.0: a zero with a sign would be another digest
-    return GaitSpec(0.8, tuple(swing.tolist()), tuple((a, b, c) for a, b, c in stride.tolist()))
+    return GaitSpec(_PERIOD, tuple(swing.tolist()), tuple((a, b, c) for a, b, c in stride.tolist()))
 
 
 def _part(table: Mapping[str, T], name: str, otherwise: T) -> T:

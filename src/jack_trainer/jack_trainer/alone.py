@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import time
+from pathlib import Path
+
 from jack_trainer.display import Display, Scene
 from jack_trainer.lesson import in_words
 from jack_trainer.live_graph import INTERRUPTED, OK
 from jack_trainer.school import School
-from jack_trainer.session import Interrupts
+from jack_trainer.session import PERIOD, Interrupts
 from jack_trainer.training import PolicyFile, Progress, TrainOptions
+from jack_trainer.write_up import WriteUp
 
 
 class Watcher:
@@ -34,8 +38,8 @@ class Watcher:
         """A checkpoint with a policy is written."""
 
 
-def train_alone(options: TrainOptions) -> int:
-    """Train until it is done or Ctrl-C comes; returns the exit code.
+def train_alone(options: TrainOptions, report: bool = False) -> int:
+    """Train until it is done or Ctrl-C comes, and have a report made; returns the exit code.
 
     Raises:
         JackError: an unknown phase or size, or nothing to resume.
@@ -46,4 +50,18 @@ def train_alone(options: TrainOptions) -> int:
         display.say(in_words(result), "bold green")
         display.say(f"  policy       {result.policy}")
         display.say("  next         " + ("./jack train --resume" if interrupts.came else "./jack deploy --sim"))
-    return INTERRUPTED if interrupts.came else OK
+        if interrupts.came:
+            return INTERRUPTED
+        if report:
+            _write_up(display, interrupts, result.run)
+    return OK
+
+
+def _write_up(display: Display, interrupts: Interrupts, run: Path) -> None:
+    """Have scores and report made; Ctrl-C ends both."""
+    with WriteUp(run) as work:
+        while not (interrupts.came or work.proceed()):
+            display.show(Scene(note=work.note))
+            time.sleep(PERIOD)
+    for line in work.said:
+        display.say(line)

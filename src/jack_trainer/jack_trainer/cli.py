@@ -17,7 +17,7 @@ from tyro.conf import Positional
 
 from jack_contract.errors import JackError
 from jack_launch.description import LaunchError
-from jack_launch.graphs import DEPLOY, NEWEST, TRAIN, learning_environment, newest_policy, runs_folder
+from jack_launch.graphs import DEPLOY, NEWEST, TRAIN, learning_environment, named_policy, runs_folder
 from jack_trainer import live_graph
 from jack_trainer.live_graph import FAILED, OK, Standing, run_graph
 from jack_trainer.session import TrainGoal
@@ -56,6 +56,8 @@ class Train:
     scene: str = "flat"
     # for how long the live Jack is to stand on the final policy [s]
     stand_for: float = 10.0
+    # score and film him afterwards, and write evaluation.json and report.html
+    report: bool = True
     # leave him living afterwards, until Ctrl-C
     keep: bool = False
     # folder of the trainings
@@ -77,7 +79,7 @@ class Train:
         specs = TRAIN.nodes(given | {"autostart": "false"})
         goal = TrainGoal(self.phase, self.steps, self.seed, str(resume or ""))
         standing = Standing(self.stand_for, self.keep)
-        return run_graph(specs, self.runs, lambda session: live_graph.train(session, goal, standing))
+        return run_graph(specs, self.runs, lambda session: live_graph.train(session, goal, standing, self.report))
 
     def _alone(self, resume: Path | None) -> int:
         os.environ.update(learning_environment())  # torch reads it when it is loaded
@@ -94,7 +96,8 @@ class Train:
                 brain=self.brain,
                 environments=self.environments or ENVIRONMENTS,
                 randomization=self.randomization,
-            )
+            ),
+            self.report,
         )
 
     def _gymnasium(self) -> int:
@@ -122,12 +125,14 @@ class Deploy:
 
     # simulate the robot; otherwise its driver must be running
     sim: bool = False
-    # policy file (.onnx); newest: the one that was written last
+    # policy file (.onnx); newest: the one that was written last, or else pretrained: the one that ships with Jack
     policy: str = NEWEST
     # the world of the simulation
     scene: str = "flat"
     # when a gantry holds the simulated robot: auto (until the policy drives him), always, never
     gantry: str = "auto"
+    # ask the simulated robot to walk: forward, left [m/s], turn left [rad/s]; by itself he follows cmd_vel
+    walk: tuple[float, float, float] = (0.0, 0.0, 0.0)
     # end once the simulated robot stood for so long; 0: go on until Ctrl-C [s]
     stand_for: float = 0.0
     # namespace of every node
@@ -137,12 +142,17 @@ class Deploy:
 
     def run(self) -> int:
         """Do it; returns the exit code."""
-        if self.policy == NEWEST and newest_policy(self.runs) is None:
-            raise JackError(f"There is no policy in {self.runs.absolute()}. Make one with ./jack train.")
+        if any(self.walk) and not self.sim:
+            raise JackError("--walk is for the simulated robot (--sim); a real one follows the topic cmd_vel.")
+        if self.policy == NEWEST and named_policy(NEWEST, self.runs) is None:
+            raise JackError(
+                f"There is no policy in {self.runs.absolute()}, and none ships with this copy of Jack. "
+                f"Make one with ./jack train."
+            )
         given = {"sim": str(self.sim).lower(), "policy": self.policy, "scene": self.scene, "gantry": self.gantry}
         specs = DEPLOY.nodes(given | {"namespace": self.namespace, "runs": str(self.runs)})
         policy, standing = str(specs[-1].parameters.get("policy", "")), Standing(self.stand_for)
-        return run_graph(specs, self.runs, lambda session: live_graph.deploy(session, policy, standing))
+        return run_graph(specs, self.runs, lambda session: live_graph.deploy(session, policy, standing, self.walk))
 
 
 @dataclass(frozen=True)

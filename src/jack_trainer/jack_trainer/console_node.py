@@ -8,6 +8,7 @@ from types import TracebackType
 from typing import Any, Self
 
 import rclpy
+from geometry_msgs.msg import Twist
 from jack_msgs.action import Train
 from jack_msgs.msg import BrainStatus, TrainingStatus
 from lifecycle_msgs.msg import State, Transition
@@ -15,6 +16,7 @@ from lifecycle_msgs.srv import ChangeState, GetState
 from rclpy.action.client import ActionClient, ClientGoalHandle
 from rclpy.experimental.events_executor import EventsExecutor
 from rclpy.node import Node
+from rclpy.publisher import Publisher
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.signals import SignalHandlerOptions
 from rclpy.task import Future
@@ -22,11 +24,13 @@ from rclpy.utilities import try_shutdown
 from std_msgs.msg import String
 
 from jack_launch.description import NodeSpec
-from jack_trainer.session import Outcome, Sight, TrainGoal
+from jack_trainer.session import STANDING, Outcome, Sight, TrainGoal
 
 LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL, reliability=ReliabilityPolicy.RELIABLE)
 #: How long a service may take to answer before it is asked again [s].
 ANSWER_TIMEOUT = 3.0
+#: Time between two velocity commands: the brain stops where they end [s].
+DRIVE_PERIOD = 0.05
 #: Refusals after which a lifecycle node is left alone.
 MAX_REFUSALS = 3
 _NEXT = {
@@ -92,6 +96,7 @@ class ConsoleNode(Node):
         self._client = ActionClient(self, Train, "train")
         self._goal: ClientGoalHandle | None = None
         self._cancelled = False
+        self._velocities: Publisher | None = None
         self.outcome: Outcome | None = None
 
     def proceed(self) -> list[str]:
@@ -101,6 +106,18 @@ class ConsoleNode(Node):
         failed = [activation.name for activation in self._activations if activation.failed]
         self._activations = [a for a in self._activations if not a.failed and not a.active]
         return failed
+
+    def drive(self, velocity: Sequence[float]) -> None:
+        """Ask a simulated Jack for vx, vy [m/s], yaw rate [rad/s] from now on, while he is on his own feet."""
+        self._asked = Twist()
+        self._asked.linear.x, self._asked.linear.y, self._asked.angular.z = map(float, velocity)
+        if self._velocities is None:
+            self._velocities = self.create_publisher(Twist, "cmd_vel", 1)
+            self.create_timer(DRIVE_PERIOD, self._drive)
+
+    def _drive(self) -> None:
+        if self._velocities is not None and self.sight.gantry == STANDING:
+            self._velocities.publish(self._asked)
 
     # -- what it hears
 

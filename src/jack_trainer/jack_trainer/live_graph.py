@@ -12,6 +12,7 @@ from jack_launch.description import NodeSpec
 from jack_trainer.display import Display
 from jack_trainer.session import GraphEndedError, Interrupts, Outcome, Session, TrainGoal
 from jack_trainer.supervisor import Supervisor
+from jack_trainer.write_up import WriteUp
 
 #: Exit codes.
 OK, FAILED, INTERRUPTED = 0, 1, 130
@@ -51,8 +52,8 @@ def run_graph(specs: Sequence[NodeSpec], runs: Path, act: Callable[[Session], in
                 return FAILED
 
 
-def train(session: Session, goal: TrainGoal, standing: Standing) -> int:
-    """Have Jack trained, and watch him stand on what came of it; returns the exit code."""
+def train(session: Session, goal: TrainGoal, standing: Standing, report: bool = False) -> int:
+    """Have Jack trained, watch him stand on what came of it, have a report made; returns the exit code."""
     outcome = session.train(goal)
     session.display.say(outcome.message, "bold green" if outcome.success else "bold red")
     interrupted = session.interrupted()
@@ -62,16 +63,20 @@ def train(session: Session, goal: TrainGoal, standing: Standing) -> int:
     if not outcome.success:
         return FAILED
     stood = _watch(session, standing.seconds, Path(outcome.policy))
+    if report:
+        _write_up(session, Path(outcome.policy).parents[2])
     if standing.keep:
         session.display.say("He lives on until Ctrl-C.")
         session.until(lambda: False)
     return OK if stood else FAILED
 
 
-def deploy(session: Session, policy: str, standing: Standing) -> int:
+def deploy(session: Session, policy: str, standing: Standing, walk: Sequence[float] = ()) -> int:
     """Watch Jack at work, until he stood long enough or until Ctrl-C; returns the exit code."""
     session.note = "running"
     session.display.say(f"Policy: {policy or 'whichever is published'}")
+    if any(walk):
+        session.console.drive(walk)
     if standing.seconds:
         return OK if _watch(session, standing.seconds) else FAILED
     session.display.say("Ctrl-C ends it.", "dim")
@@ -90,6 +95,19 @@ def _watch(session: Session, seconds: float, policy: Path | None = None) -> bool
         words = "so far" if session.interrupted() else "at best; train on: ./jack train --resume"
         session.display.say(f"Jack stood for {stood:.1f} s of {seconds:g} s {words}", "bold red")
     return stood >= seconds
+
+
+def _write_up(session: Session, run: Path) -> None:
+    """Have scores and report made while he lives on; Ctrl-C ends both."""
+    with WriteUp(run) as work:
+
+        def finished() -> bool:
+            done, session.note = work.proceed(), work.note
+            return done
+
+        session.until(finished)
+    for line in work.said:
+        session.display.say(line)
 
 
 def _show_files(display: Display, outcome: Outcome, next_command: str) -> None:

@@ -172,7 +172,7 @@ def command_line(options: Mapping[str, Any]) -> str:
     words = ["./jack", "train", str(options.get("phase", ""))]
     for field in fields(Train):
         value = options.get(field.name)
-        if field.name in ("phase", "resume", "runs", "live") or value is None:
+        if field.name in ("phase", "resume", "runs", "live", "keep") or value is None:  # `keep` means another thing
             continue
         if value == field.default and field.name != "seed":
             continue

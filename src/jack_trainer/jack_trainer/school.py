@@ -14,8 +14,8 @@ from torch import Tensor
 
 from jack_brain.network.brain import Brain
 from jack_brain.network.export import PolicyExporter
-from jack_brain.network.presets import preset
-from jack_contract.contract import default_contract
+from jack_brain.network.presets import BrainSize, preset
+from jack_contract.contract import Contract, default_contract
 from jack_contract.errors import JackError
 from jack_sim.batch import BatchWorld
 from jack_sim.randomization import Randomization
@@ -24,28 +24,46 @@ from jack_trainer import __version__, breakdown, progress_file
 from jack_trainer import checkpoint as storage
 from jack_trainer.evaluate import Evaluation, evaluate
 from jack_trainer.log import Log
-from jack_trainer.phases import phase
+from jack_trainer.phases import Phase, phase
 from jack_trainer.rl.acting import actor
 from jack_trainer.rl.ppo import PPO, BreakdownError, UpdateStats
 from jack_trainer.tasks.locomotion import Locomotion, LocomotionConfig
 from jack_trainer.training import Listener, PolicyFile, Progress, TrainOptions, TrainResult
 
+#: Makes what learns: for a contract, of a size, with the standard deviation of its actions at the start.
+Network = Callable[[Contract, BrainSize, float], Brain]
+
 
 class School:
     """One run of one phase."""
 
-    def __init__(self, options: TrainOptions, listener: Listener) -> None:
+    def __init__(
+        self,
+        options: TrainOptions,
+        listener: Listener,
+        *,
+        contract: Contract | None = None,
+        lesson: Phase | None = None,
+        network: Network = Brain,
+    ) -> None:
         """Make everything ready; a run that is resumed goes on where its newest checkpoint is.
+
+        Args:
+            options: how it is to be run.
+            listener: who is told how it goes.
+            contract: another than Jack's; for comparisons, as the two that follow.
+            lesson: another than the phase of that name.
+            network: another than the brain, with all that the trainer uses of one.
 
         Raises:
             JackError: an unknown phase or size, or nothing to resume.
         """
         self.options, self.listener = options, listener
-        self.phase = phase(options.phase)
+        self.phase = lesson or phase(options.phase)
         self.total = options.steps or self.phase.steps
         torch.manual_seed(options.seed)
-        self.contract = default_contract()
-        self.brain = Brain(self.contract, preset(options.brain), std=self.phase.noise)
+        self.contract = contract or default_contract()
+        self.brain = network(self.contract, preset(options.brain), self.phase.noise)
         world = BatchWorld(load_model(TRAINING), self.contract.robot, options.environments)
         self.environment = Locomotion(world, self.contract, self._task(), options.seed)
         self.ppo = PPO(self.brain, self.environment, self.phase.ppo, options.seed)

@@ -137,6 +137,10 @@ class Console(Protocol):
         """Ask the trainer to checkpoint and stop."""
         ...
 
+    def drive(self, velocity: Sequence[float]) -> None:
+        """Ask a simulated Jack for vx, vy [m/s], yaw rate [rad/s] from now on."""
+        ...
+
 
 class Interrupts:
     """Ctrl-C, a hang-up or a polite kill, remembered instead of acted upon at once."""

@@ -17,8 +17,8 @@ from jack_trainer.progress_file import Status
 
 #: Seconds between two looks.
 PERIOD = 1.0
-#: Name of the report in a run's folder.
-REPORT = "report.html"
+#: Names of the report and of the scores in a run's folder.
+REPORT, EVALUATION = "report.html", "evaluation.json"
 _ENDED = {"passed": "passed", "steps": "all its steps are done", "stopped": "stopped"}
 
 

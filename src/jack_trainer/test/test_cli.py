@@ -1,9 +1,11 @@
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 
 from jack_contract.errors import JackError
+from jack_launch import graphs
 from jack_launch.description import LaunchError
 from jack_trainer import cli, gymnasium_training
 from jack_trainer.cli import Deploy, Evaluate, Train, arguments, parse
@@ -13,6 +15,7 @@ def test_a_bare_train_teaches_him_to_stand_beside_a_live_jack():
     command = parse(["train"])
     assert isinstance(command, Train)
     assert (command.phase, command.steps, command.seed, command.live, command.resume) == ("stand", 0, 0, True, "")
+    assert command.report and parse(["train", "--no-report"]) == replace(command, report=False)
 
 
 def test_options_arrive():
@@ -28,6 +31,13 @@ def test_options_arrive():
     deploy = parse(["deploy", "--sim", "--policy", "a.onnx"])
     assert isinstance(deploy, Deploy) and deploy.sim and deploy.policy == "a.onnx"
     assert parse(["evaluate", "--episodes", "7"]) == Evaluate(episodes=7, runs=Evaluate().runs)
+
+
+def test_a_simulated_jack_can_be_asked_to_walk_and_a_real_one_not(tmp_path):
+    deploy = parse(["deploy", "--sim", "--walk", "0.5", "0", "-0.2", "--runs", str(tmp_path)])
+    assert isinstance(deploy, Deploy) and deploy.walk == (0.5, 0.0, -0.2)
+    with pytest.raises(JackError, match="topic cmd_vel"):
+        Deploy(walk=(0.5, 0.0, 0.0), runs=tmp_path).run()
 
 
 def test_an_env_is_trained_instead_of_jack(tmp_path, monkeypatch):
@@ -68,7 +78,8 @@ def test_resume_without_a_name_means_the_newest_run():
     assert arguments(["train", "--resume", "mine"]) == ["train", "--resume", "mine"]
 
 
-def test_without_a_policy_deploy_says_what_to_type(tmp_path):
+def test_without_a_policy_deploy_says_what_to_type(tmp_path, monkeypatch):
+    monkeypatch.setattr(graphs, "pretrained_folder", lambda: tmp_path)
     with pytest.raises(JackError, match=r"\./jack train"):
         Deploy(runs=tmp_path).run()
 

@@ -1,5 +1,7 @@
 import json
 import re
+import shlex
+from dataclasses import asdict
 from html.parser import HTMLParser
 
 import cv2
@@ -14,9 +16,11 @@ from jack_contract.errors import JackError
 from jack_sim.errors import CameraError
 from jack_trainer import charts, film
 from jack_trainer.charts import Curve, read_curves
+from jack_trainer.cli import Train, parse
 from jack_trainer.film import Act, Film, film_aside, make_film
 from jack_trainer.page import Facts, command_line, page
 from jack_trainer.report import write_report
+from jack_trainer.training import TrainOptions
 
 TERMS = ["velocity", "yaw_rate", "foot_slip"]
 EVIL = '<script>alert("x")</script>'
@@ -145,7 +149,14 @@ def test_the_command_line_says_what_is_not_the_default():
     options = {"phase": "walk", "steps": 0, "seed": 0, "brain": "small; rm -rf /", "runs": "/tmp/x", "keep": 5}
     line = command_line(options)
     assert line.startswith("./jack train walk --seed 0") and "--brain 'small; rm -rf /'" in line
-    assert "--runs" not in line and "--steps" not in line
+    assert "--runs" not in line and "--steps" not in line and "--keep" not in line
+
+
+def test_the_command_line_of_a_training_can_be_typed():
+    words = shlex.split(command_line(asdict(TrainOptions("walk", seed=3, brain="small", randomization="wide"))))
+    asked = parse(words[1:])
+    assert isinstance(asked, Train) and (asked.phase, asked.seed, asked.brain) == ("walk", 3, "small")
+    assert (asked.randomization, asked.environments) == ("wide", TrainOptions.environments)
 
 
 def test_a_resumed_run_has_one_curve(tmp_path):
