@@ -125,11 +125,11 @@ class GaitSpec:
         return np.array(self.stride)
 
 
-#: Two steps [s]. He falls to the side with a time constant of 0.26 s, so a slower beat is much harder to learn: at
+#: Two steps [s]. He falls to the side with a time constant of 0.26 s, and a slower beat is much harder to learn: at
 #: 0.8 s episodes are half as long after the same training.
 _PERIOD = 0.64
-#: Offsets of the joints when the left foot is highest: that leg is bent, and both legs lean to the left under a body
-#: that is thereby over the right foot, on which it stands [rad].
+#: Offsets of the joints when the left foot is highest: that leg is bent, and both legs lean to the left, which brings
+#: the body over the right foot [rad].
 _SWING = {
     "left_hip_pitch": -0.4,
     "left_knee": 0.8,

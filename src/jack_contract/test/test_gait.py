@@ -14,7 +14,7 @@ from jack_contract.robot import RobotSpec
 from jack_contract.testing import sample_contract, sample_robot
 
 CONTRACT = sample_contract()
-ROBOT, GAIT = CONTRACT.robot, replace(CONTRACT.gait, acceleration=2.0)  # whatever Jack's own is
+ROBOT, GAIT = CONTRACT.robot, replace(CONTRACT.gait, period=0.8, acceleration=2.0)  # whatever Jack's own is
 T = ROBOT.control_period
 STAND, WALK = np.zeros(3), np.array([0.5, 0.0, -0.2])
 
@@ -256,9 +256,13 @@ def jacks_offsets(rhythm: Rhythm) -> dict[str, float]:
     return {name: at for name, at in zip(contract.robot.joint_names, offsets.tolist(), strict=True) if at}
 
 
-def test_jack_lifts_a_foot():
-    assert jacks_offsets(at(0.25)) == {"left_hip_pitch": -0.4, "left_knee": 0.8, "left_ankle_pitch": -0.4}
-    assert jacks_offsets(at(0.75)) == {"right_hip_pitch": -0.4, "right_knee": 0.8, "right_ankle_pitch": -0.4}
+def test_jack_lifts_a_foot_and_leans_over_the_other():
+    for side, phase, left in (("left", 0.25, 0.1), ("right", 0.75, -0.1)):
+        lifted = {f"{side}_hip_pitch": -0.4, f"{side}_knee": 0.8, f"{side}_ankle_pitch": -0.4}
+        # a positive roll moves what hangs to the left: feet that stand move the body to the right
+        leaning = {f"{leg}_hip_roll": left for leg in ("left", "right")}
+        level = {f"{leg}_ankle_roll": -left for leg in ("left", "right")}
+        assert jacks_offsets(at(phase)) == lifted | leaning | level
 
 
 def test_the_left_foot_leaves_the_ground_behind_and_lands_in_front_and_the_arms_swing_against_the_legs():
@@ -301,4 +305,4 @@ def test_no_zero_of_the_default_gait_has_a_sign():
 def test_a_robot_without_legs_gets_a_rhythm_without_offsets():
     joint = sample_robot().joints[0]
     crane = RobotSpec("crane", (replace(joint, name="left_winch"), replace(joint, name="right_winch")), 0.02)
-    assert default_gait(crane) == GaitSpec(0.8, (0.0, 0.0), ((0.0, 0.0, 0.0),) * 2)
+    assert default_gait(crane) == GaitSpec(0.64, (0.0, 0.0), ((0.0, 0.0, 0.0),) * 2)
