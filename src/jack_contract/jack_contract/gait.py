@@ -128,7 +128,7 @@ class GaitSpec:
 #: Two steps [s]. He falls to the side with a time constant of 0.26 s, and a slower beat is much harder to learn: at
 #: 0.8 s episodes are half as long after the same training.
 _PERIOD = 0.64
-#: Offsets of the joints when the left foot is highest: that leg is bent, and both legs lean to the left, which brings
+#: Offsets of the joints when the left foot is highest: that leg is bent, and both lean to the left, which brings
 #: the body over the right foot [rad].
 _SWING = {
     "left_hip_pitch": -0.4,
