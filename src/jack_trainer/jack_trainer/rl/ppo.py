@@ -44,8 +44,8 @@ class PPOConfig:
     lam: float = 0.9
     #: how far the probability ratio may move in one update
     clip: float = 0.2
-    #: weight of the entropy bonus; below 0 a charge: much noise finds his feet, little lets him follow closely
-    entropy: float = -0.03
+    #: weight of the entropy bonus; noise falls by itself as it does more harm than good
+    entropy: float = 0.0
     #: the exploration noise never falls below this, in units of action
     noise: float = 0.5
     #: weight of the value loss: its gradient through the shared trunk outweighs the policy's many times over

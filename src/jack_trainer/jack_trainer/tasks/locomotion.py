@@ -72,7 +72,7 @@ EXAM = LocomotionConfig(
 )
 
 _VELOCITIES = ((-0.3, 1.0), (-0.3, 0.3), (-0.8, 0.8))
-WALK = LocomotionConfig(command=_VELOCITIES, curriculum=0.3)
+WALK = LocomotionConfig(command=_VELOCITIES, still=0.2, curriculum=0.3)
 WALK_EXAM = replace(EXAM, command=_VELOCITIES, randomization=replace(ON, **_EXAM_PUSHES))
 
 
