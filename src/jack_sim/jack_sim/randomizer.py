@@ -14,7 +14,7 @@ from jack_contract.arrays import Array, Float64
 from jack_contract.errors import JackError
 from jack_contract.robot import RobotSpec
 from jack_contract.state import RobotState
-from jack_sim.randomization import OFF, Randomization
+from jack_sim.randomization import OFF, Randomization, Range
 from jack_sim.robot_model import link_ids
 from jack_sim.scene import ROOT, SOLE_GROUP
 
@@ -117,10 +117,11 @@ class Randomizer:
             value[ids] = self._random.uniform(*self._range(name), (len(ids), *value.shape[1:]))
         self._apply(np.asarray(ids))
 
-    def _range(self, name: str) -> Float64:
-        """Least and greatest value of a quantity by now, (2,)."""
-        modelled = np.array(getattr(OFF, name))
-        return modelled + self.share * (np.array(getattr(self.randomization, name)) - modelled)
+    def _range(self, name: str) -> Range:
+        """Least and greatest value of a quantity by now."""
+        modelled: float = getattr(OFF, name)[0]
+        low, high = (modelled + self.share * (value - modelled) for value in getattr(self.randomization, name))
+        return low, high
 
     def targets(self, targets: Array) -> Array:
         """Joint targets (N, n) [rad] in the frames of the encoders as true joint angles, (N, n) [rad]."""
