@@ -139,8 +139,8 @@ class Locomotion:
         self._rhythm = gait.advance(self._rhythm, self._command.velocity, self._period)
         self._ask()
         observation = self._observe(state)
-        # A push is nobody's doing: as when time runs out, the past is not judged by what follows.
-        truncated = (over | self._push(~over)) & ~terminated
+        self._push(~over)
+        truncated = over & ~terminated
         final = observation.rows(truncated) if truncated.any() else None
         if self.config.curriculum < 1.0:
             self._grow(terminated)
