@@ -38,7 +38,7 @@ class Transition:
     reward: Float32
     #: ended for good: what follows has no value, (N,)
     terminated: NDArray[np.bool_]
-    #: cut off from outside, by time or by a push: what would have followed has a value, (N,)
+    #: cut off from outside, by time: what would have followed has a value, (N,)
     truncated: NDArray[np.bool_]
     #: last observation of the environments that were truncated, in their order
     final: Observation | None

@@ -297,14 +297,12 @@ class Locomotion:
         self._level[:] = np.clip(self._level + change, self.config.curriculum, 1.0)
         self._randomizer.share = self.level
 
-    def _push(self, may: NDArray[np.bool_]) -> NDArray[np.bool_]:
-        """Push the robots whose time has come, if they may (N,) be pushed; returns who was, (N,)."""
+    def _push(self, may: NDArray[np.bool_]) -> None:
+        """Push the robots whose time has come, if they may (N,) be pushed."""
         self._next_push -= 1
-        due = may & (self._next_push <= 0)
-        ids = np.flatnonzero(due)
+        ids = np.flatnonzero(may & (self._next_push <= 0))
         self.world.push(ids, self._randomizer.pushes(len(ids)))
         self._plan_push(ids)
-        return due
 
     def _plan_push(self, ids: NDArray[np.integer]) -> None:
         self._next_push[ids] = self._randomizer.next_push(len(ids))
