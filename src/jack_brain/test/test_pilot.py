@@ -14,7 +14,7 @@ from jack_contract.state import RobotState
 from jack_contract.testing import sample_contract, sample_state
 
 SAMPLE = sample_contract()
-CONTRACT = replace(SAMPLE, gait=replace(SAMPLE.gait, acceleration=2.0))  # whatever Jack's own is
+CONTRACT = replace(SAMPLE, gait=replace(SAMPLE.gait, period=0.8, acceleration=2.0))  # whatever Jack's own is
 ROBOT, GAIT, T = CONTRACT.robot, CONTRACT.gait, CONTRACT.robot.control_period
 AT_ONCE = PilotConfig(blend=0.0)
 STAND, WALK = np.zeros(3, np.float32), np.array([0.5, 0.0, -0.25], np.float32)

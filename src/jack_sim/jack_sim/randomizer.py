@@ -120,7 +120,8 @@ class Randomizer:
     def _range(self, name: str) -> Range:
         """Least and greatest value of a quantity by now."""
         modelled: float = getattr(OFF, name)[0]
-        low, high = (modelled + self.share * (value - modelled) for value in getattr(self.randomization, name))
+        rest = (1.0 - self.share) * modelled
+        low, high = (rest + self.share * value for value in getattr(self.randomization, name))
         return low, high
 
     def targets(self, targets: Array) -> Array:
