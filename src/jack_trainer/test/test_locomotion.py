@@ -42,6 +42,12 @@ def put(environment, robot: int, height: float | None = None, roll: float = 0.0)
     environment.world.reset(np.array([robot]), qpos[None])
 
 
+def slow(environment, **changes) -> None:
+    """A gait cycle of 0.8 s, whatever Jack's own is: what follows was computed for it."""
+    contract = environment.contract
+    environment.contract = replace(contract, gait=replace(contract.gait, period=0.8, **changes))
+
+
 def freeze(environment, monkeypatch) -> None:
     """Time goes on and nobody moves: quick, and nobody falls."""
     monkeypatch.setattr(environment.world, "step", lambda *_: None)
@@ -194,6 +200,7 @@ def test_the_drift_by_hand(make_locomotion, monkeypatch):
     An average over half a cycle of 0.8 s, in steps of 0.02 s: each leaves 95 % of it, and 1 - 0.95^30 = 0.78536.
     """
     environment = make_locomotion(2, push_interval=(9.0, 9.0))
+    slow(environment)
     freeze(environment, monkeypatch)
     environment.reset()
     qpos, qvel = np.tile(environment.world.home, (2, 1)), np.zeros((2, environment.world.batch.model.nv))
@@ -206,10 +213,10 @@ def test_the_drift_by_hand(make_locomotion, monkeypatch):
     np.testing.assert_allclose(environment.motion.drift, expected, atol=1e-5)
 
 
-def test_drift_is_from_the_pace_and_starts_at_nothing(make_locomotion, contract, monkeypatch):
+def test_drift_is_from_the_pace_and_starts_at_nothing(make_locomotion, monkeypatch):
     asked = ((0.4, 0.4), (0.0, 0.0), (0.0, 0.0))
     environment = make_locomotion(1, command=asked, still=0.0, start_velocity=0.0, episode=0.1)
-    environment.contract = replace(contract, gait=replace(contract.gait, acceleration=2.0))
+    slow(environment, acceleration=2.0)
     freeze(environment, monkeypatch)
     environment.reset()
     drifts = []
@@ -249,6 +256,7 @@ def test_the_curriculum_grows_with_who_follows_and_shrinks_with_falls(make_locom
     for name, value in {"_GROWTH": 0.05, "_FOLLOWING": 0.5, "_FALL": 10.0}.items():
         monkeypatch.setattr(locomotion, name, value)
     environment = make_locomotion(4, curriculum=0.3, start_velocity=0.0, push_interval=(9.0, 9.0))
+    slow(environment)
     freeze(environment, monkeypatch)
     environment.reset()
 
@@ -536,7 +544,7 @@ def test_who_falls_is_not_pushed_as_well(make_locomotion, monkeypatch):
         environment.step(still(environment))
     put(environment, 0, roll=1.5)
     step = environment.step(still(environment))
-    assert step.terminated.tolist() == [True, False] and step.truncated.tolist() == [False, True]
+    assert step.terminated.tolist() == [True, False] and not step.truncated.any()
     assert pushes[-1][0].tolist() == [1]
 
 
