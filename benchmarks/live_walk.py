@@ -33,7 +33,7 @@ from jack_launch.graphs import DEPLOY, NEWEST, runs_folder
 from jack_trainer.console_node import LATCHED, ConsoleNode
 from jack_trainer.live_graph import FAILED, OK, run_graph
 from jack_trainer.session import LIFTING, STANDING, Session
-from jack_trainer.tasks.locomotion import WALK
+from jack_trainer.tasks.locomotion import WALK_EXAM
 
 #: Seconds after a new command that do not count.
 SETTLE = 2
@@ -150,8 +150,8 @@ class Walk:
 
 def random_command(random: np.random.Generator) -> Array:
     """As in training: vx, vy [m/s], yaw rate [rad/s], (3,)."""
-    low, high = np.array(WALK.command).T
-    return np.zeros(3) if random.uniform() < WALK.still else random.uniform(low, high)
+    low, high = np.array(WALK_EXAM.command).T
+    return np.zeros(3) if random.uniform() < WALK_EXAM.still else random.uniform(low, high)
 
 
 class Companion:
@@ -246,7 +246,7 @@ def report(options: Options, walk: Walk, policy: str, wall: float) -> None:
 def main(options: Options) -> int:
     """Walk; returns the exit code."""
     random = np.random.default_rng(options.seed)
-    walk = Walk(lambda: random_command(random), WALK.command_interval)
+    walk = Walk(lambda: random_command(random), WALK_EXAM.command_interval)
     specs = DEPLOY.nodes({"sim": "true", "policy": options.policy, "runs": str(options.runs)})
     policy = str(specs[-1].parameters.get("policy", ""))
     if not policy:

@@ -161,11 +161,12 @@ def test_batch_world_and_messages_give_one_observation_and_one_action(brain, pol
 def by_hand(step: int) -> Rhythm:
     """The rhythm at a step: he takes up the pace by 0.02 a step, 1 m/s^2, and gives it up likewise.
 
-    The phase makes 0.02 s of 0.8 s a step from the second one with a pace on. Told to stand at 20, he has hardly a
-    pace left at 39, in the right foot's step, which ends at 41.
+    The phase makes 0.02 s of 0.64 s a step from the second one with a pace on. Told to stand at 20, he has hardly a
+    pace left at 39, in the left foot's second step, which ends at 49.
     """
     pace = np.minimum(0.02 * min(step, WALKING), np.abs(WALK)) - 0.02 * max(step - WALKING, 0)
-    return Rhythm(np.float64(0.025 * max(step - 1, 0) if step < 41 else 0.0), np.sign(WALK) * pace.clip(0.0))
+    phase = 0.03125 * max(step - 1, 0) % 1.0 if step < 49 else 0.5
+    return Rhythm(np.float64(phase), np.sign(WALK) * pace.clip(0.0))
 
 
 @pytest.mark.ros
