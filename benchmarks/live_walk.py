@@ -199,6 +199,9 @@ def accompany(session: Session, options: Options, walk: Walk) -> int:
     Companion(cast(ConsoleNode, session.console), walk)
     session.note = "waiting until he stands"
     if not session.until(lambda: walk.elapsed > 0.0, PATIENCE):
+        session.display.say(
+            f"He was not on his feet within {PATIENCE:g} s; the logs of sim and brain say why.", "red"
+        )
         return FAILED
 
     def over() -> bool:
