@@ -256,6 +256,7 @@ class Session:
         driven_since: list[float] = []
 
         def stood() -> float:
+            """For how long he has stood on that policy by now [s]."""
             if not self.console.sight.drives(sha256):
                 driven_since.clear()
                 return 0.0

@@ -116,7 +116,8 @@ class Locomotion:
         self._start(np.arange(self.count))
         if self.config.staggered:
             self._age[:] = self._random.integers(0, self._limit, self.count)
-        return self._observe(self.world.state())
+        self._observe(self.world.state())
+        return self._seen()
 
     def step(self, action: Float32) -> Transition:
         """Act (N, n) for one control period; a robot that fell or whose time is over starts anew."""
@@ -138,10 +139,10 @@ class Locomotion:
         self._return += reward
         self._rhythm = gait.advance(self._rhythm, self._command.velocity, self._period)
         self._ask()
-        observation = self._observe(state)
+        self._observe(state)
         self._push(~over)
         truncated = over & ~terminated
-        final = observation.rows(truncated) if truncated.any() else None
+        final = self._seen().rows(truncated) if truncated.any() else None
         if self.config.curriculum < 1.0:
             self._grow(terminated)
         done = np.flatnonzero(over)
@@ -245,10 +246,9 @@ class Locomotion:
             fallen=~upright,
         )
 
-    def _observe(self, state: RobotState) -> Observation:
-        """Append a frame to every history; the observation is valid until the next step."""
+    def _observe(self, state: RobotState) -> None:
+        """Append a frame to every history."""
         self._history.push(self._encode(self._randomizer.sense(state), self._action, self._rhythm))
-        return self._seen()
 
     def _encode(self, state: RobotState, action: Float32, rhythm: Rhythm) -> Float32:
         """The newest frame of some robots, (k, D), of their readings, previous actions and rhythms (k, ...)."""
@@ -256,6 +256,7 @@ class Locomotion:
         return contract.observation.encode(contract.robot, state, action, contract.gait.signal(rhythm))
 
     def _seen(self) -> Observation:
+        """What is seen now; valid until the next step."""
         truth = np.concatenate((self.world.truth().velocity, self._drift), axis=-1, dtype=np.float32)
         return Observation(self._history.frames, encode_command(self._rhythm.pace), truth)
 
