@@ -29,6 +29,8 @@ class Truth:
 
     #: pelvis in world, (N, 3) [m]
     position: Array
+    #: of the pelvis about the world's z axis, (N,) [rad]
+    heading: Array
     #: velocity of the pelvis in its heading frame (x forward, z up), (N, 3) [m/s]
     velocity: Array
     #: velocity of the pelvis in world, (N, 3) [m/s]
@@ -129,6 +131,7 @@ class BatchWorld:
         velocity = np.stack((c * vx + s * vy, c * vy - s * vx, vz), axis=-1)
         return Truth(
             self._qpos[:, :3],
+            heading,
             velocity,
             self._qvel[:, :3],
             self._centres[:, 1],

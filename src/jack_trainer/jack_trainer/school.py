@@ -244,7 +244,7 @@ class School:
 
     def _looks_passed(self) -> bool:
         """Whether an exam is worth its time: nearly all is asked of him, and noise lets him live for a while."""
-        lengths, enough = self.ppo.episodes.lengths, 0.4 * self.environment.limit
+        lengths, enough = self.ppo.episodes.lengths, 0.25 * self.environment.limit
         ready = self.environment.level > 0.9 and len(lengths) == lengths.maxlen
         return self.options.until_passed and ready and float(np.mean(lengths)) > enough
 

@@ -109,7 +109,9 @@ class Locomotion:
         self._return = np.zeros(self.count)
         self._feet = np.zeros((self.count, 2, 3))
         self._drift = np.zeros((self.count, 3))
-        self._height = float(world.truth().position[0, 2] - world.truth().feet[0, :, 2].min())
+        home = world.truth()
+        self._height = float(home.position[0, 2] - home.feet[0, :, 2].min())
+        self._lean = home.centre_of_mass[0, :2] - home.feet[0, :, :2].mean(axis=0)
 
     def reset(self) -> Observation:
         """Start all episodes."""
@@ -231,7 +233,7 @@ class Locomotion:
             angular_velocity=state.angular_velocity,
             height=height,
             target_height=self._height,
-            capture_error=capture_error(truth, height),
+            capture_error=capture_error(truth, height, self._lean),
             stepping=self.contract.gait.stepping(self._rhythm),
             foot_height=feet[:, :, 2],
             foot_target=config.clearance * self.contract.gait.lift(self._rhythm),
@@ -309,8 +311,8 @@ class Locomotion:
         self._next_push[ids] = self._randomizer.next_push(len(ids))
 
 
-def capture_error(truth: Truth, height: Array) -> Array:
-    """How far the feet are from where they would stop the fall.
+def capture_error(truth: Truth, height: Array, lean: Array) -> Array:
+    """How far the feet are from where they would bring him back to the pose he stands in.
 
     The capture point of the linear inverted pendulum is x + v sqrt(z / g) (Pratt et al. 2006; Hof's extrapolated
     centre of mass): feet around it bring the body to rest.
@@ -318,10 +320,13 @@ def capture_error(truth: Truth, height: Array) -> Array:
     Args:
         truth: of N robots.
         height: pelvis over the lower foot, (N,) [m].
+        lean: from the middle between the feet to the centre of mass at rest, heading frame, (2,) [m].
 
     Returns:
-        Horizontal distance between capture point and the middle between the feet, (N,) [m].
+        Horizontal distance between the capture point and where it is at rest, (N,) [m].
     """
     pendulum = np.sqrt(np.maximum(height, 0.0) / GRAVITY)
     capture_point = truth.centre_of_mass[:, :2] + truth.world_velocity[:, :2] * pendulum[:, None]
-    return np.linalg.norm(capture_point - truth.feet[..., :2].mean(axis=1), axis=-1)
+    x, y = np.moveaxis(capture_point - truth.feet[..., :2].mean(axis=1), -1, 0)
+    c, s = np.cos(truth.heading), np.sin(truth.heading)
+    return np.hypot(c * x + s * y - lean[0], c * y - s * x - lean[1])
