@@ -18,7 +18,7 @@ from jack_sim.scene import ROOT
 #: Root of the frame tree (REP-105), rigidly on the pelvis (REP-120).
 BASE = "base_link"
 #: Natural frequency [Hz] and damping ratio [1] of every motor's position control (BeyondMimic, mjlab).
-NATURAL_FREQUENCY, DAMPING_RATIO = 14.0, 1.4
+NATURAL_FREQUENCY, DAMPING_RATIO = 9.0, 1.4
 #: From MuJoCo's camera frame (x right, y up, z back) to REP-103's optical frame (x right, y down, z forward).
 _OPTICAL = Rotation.from_euler("x", math.pi)
 #: The optical frame in a camera body frame (x forward, y left, z up).

@@ -20,7 +20,8 @@ from jack_sim.randomization import Randomization
 from jack_sim.scene import TRAINING, SceneOptions, load_model
 from jack_trainer.checkpoint import replace_file
 from jack_trainer.evaluate import Actor, Evaluation, Moment, Tally, live
-from jack_trainer.tasks.locomotion import EXAM, GRAVITY, WALK_EXAM, Locomotion, LocomotionConfig
+from jack_trainer.tasks.capture import GRAVITY
+from jack_trainer.tasks.locomotion import EXAM, WALK_EXAM, Locomotion, LocomotionConfig
 
 #: A table's file in the folder of a run.
 FILE = "evaluation.json"

@@ -7,10 +7,9 @@ import pytest
 
 from jack_contract.gait import Rhythm
 from jack_contract.rotation import xyzw_to_wxyz
-from jack_sim.batch import Truth
 from jack_sim.randomization import OFF, ON, fixed
 from jack_trainer.tasks import locomotion
-from jack_trainer.tasks.locomotion import EXAM, capture_error
+from jack_trainer.tasks.locomotion import EXAM
 from jack_trainer.tasks.rewards import TERMS
 
 #: What a robot that lies on the ground is allowed.
@@ -609,33 +608,3 @@ def test_a_seed_decides_everything(make_locomotion):
         frames.append(seen)
     np.testing.assert_array_equal(frames[0], frames[1])
     assert not np.array_equal(frames[0], frames[2])
-
-
-# -- the capture point
-
-
-def test_the_capture_point_by_hand():
-    # two robots at (1, 2), feet in the middle at (1, 2); height 0.981 m: sqrt(0.981 / 9.81) = 0.31623 s
-    truth = Truth(
-        position=np.full((2, 3), 7.0),  # where the pelvis is does not matter
-        heading=np.zeros(2),
-        velocity=np.zeros((2, 3)),
-        world_velocity=np.array([[0.0, 0.0, 5.0], [0.6, -0.8, 0.0]]),
-        centre_of_mass=np.array([[1.0, 2.0, 0.9], [1.0, 2.0, 0.9]]),
-        feet=np.array([[[1.0, 2.1, 0.0], [1.0, 1.9, 0.0]], [[1.2, 2.1, 0.0], [0.8, 1.9, 0.0]]]),
-        torque=np.zeros((2, 1)),
-    )
-    # at rest (rising does not count) 0; at 1 m/s the time constant
-    np.testing.assert_allclose(capture_error(truth, np.full(2, 0.981), np.zeros(2)), [0.0, 0.31623], atol=1e-5)
-    # turned to the left, his front is the world's y: a lean of 0.1 m is made good by as much of it, and no x
-    truth.heading[:] = np.pi / 2
-    truth.centre_of_mass[:] = [[1.0, 2.1, 0.9], [1.1, 2.0, 0.9]]
-    truth.world_velocity[:] = 0.0
-    leaning = capture_error(truth, np.full(2, 0.981), np.array([0.1, 0.0]))
-    np.testing.assert_allclose(leaning, [0.0, 0.1 * np.sqrt(2)], atol=1e-9)
-
-
-def test_lying_deeper_than_the_feet_is_a_number_too():
-    nothing, moving = np.zeros((1, 3)), np.ones((1, 3))
-    truth = Truth(nothing, np.zeros(1), nothing, moving, nothing, np.zeros((1, 2, 3)), np.zeros((1, 1)))
-    assert capture_error(truth, np.array([-0.5]), np.zeros(2)).tolist() == [0.0]

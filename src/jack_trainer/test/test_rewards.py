@@ -21,8 +21,10 @@ def at_rest(count: int = 2) -> Motion:
         angular_velocity=np.zeros((count, 3)),
         height=np.full(count, 0.7),
         target_height=0.7,
-        capture_error=np.zeros(count),
+        standing_error=np.zeros(count),
+        landing_error=np.zeros(count),
         stepping=np.zeros(count, bool),
+        landing=np.ones(count, bool),
         foot_height=np.zeros((count, 2)),
         foot_target=np.zeros((count, 2)),
         joint_position=joints + ROBOT.default_position,
@@ -74,7 +76,9 @@ def test_standing_still_costs_nothing(name):
         ("yaw_rate", "drift", (0.0, 0.0, -0.6), 0.2),
         ("yaw_rate", "drift", (9.0, 9.0), 1.0),
         ("height", "height", (0.62,), np.exp(-1.0)),  # 8 cm too low, one width
-        ("capture", "capture_error", (0.1,), np.exp(-1.0)),
+        ("capture", "standing_error", (0.1,), np.exp(-1.0)),
+        ("landing", "landing_error", (0.2,), 0.2),  # two widths: 1 / (1 + 4)
+        ("landing", "landing", (0.0,), 0.0),  # a foot on its way up need not be anywhere
         ("capture", "stepping", (1.0,), 0.0),  # who steps is to leave the ground he stands on
         ("clearance", "foot_height", (0.03,), (np.exp(-1.0) + 1.0) / 2),  # one foot by 3 cm too high, one width
         ("clearance", "foot_target", (0.03, 0.06), (np.exp(-1.0) + np.exp(-4.0)) / 2),
@@ -146,8 +150,10 @@ def test_the_mirror_image_earns_the_same():
         angular_velocity=body[2],
         height=random.random(count),
         target_height=0.7,
-        capture_error=random.random(count),
+        standing_error=random.random(count),
+        landing_error=random.random(count),
         stepping=random.random(count) < 0.5,
+        landing=random.random(count) < 0.5,
         foot_height=0.1 * random.random((count, 2)),
         foot_target=0.1 * random.random((count, 2)),
         joint_position=joints[0],

@@ -59,7 +59,7 @@ class PPOConfig:
     #: gradients longer than this are shortened to it
     gradient_norm: float = 1.0
     #: share of the average policy that an update leaves as it is
-    memory: float = 0.9
+    memory: float = 0.95
 
 
 @dataclass

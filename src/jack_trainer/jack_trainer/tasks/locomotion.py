@@ -17,6 +17,7 @@ from jack_contract.state import Command, RobotState
 from jack_sim.batch import BatchWorld, Truth
 from jack_sim.randomization import OFF, ON, Randomization
 from jack_sim.randomizer import Randomizer
+from jack_trainer.tasks.capture import landing_error, standing_error
 from jack_trainer.tasks.environment import Observation, Transition
 from jack_trainer.tasks.rewards import TERMS, Motion, RewardWeights, total_reward
 
@@ -28,8 +29,6 @@ _FOLLOWING = 0.45
 _GROWTH = 0.1
 #: How much growth a fall costs him who falls [s].
 _FALL = 2.0
-#: [m/s^2]
-GRAVITY = 9.81
 
 
 @dataclass(frozen=True)
@@ -72,7 +71,7 @@ EXAM = LocomotionConfig(
 )
 
 _VELOCITIES = ((-0.3, 1.0), (-0.3, 0.3), (-0.8, 0.8))
-WALK = LocomotionConfig(command=_VELOCITIES, still=0.2, curriculum=0.3)
+WALK = LocomotionConfig(command=_VELOCITIES, still=0.3, curriculum=0.3)
 WALK_EXAM = replace(EXAM, command=_VELOCITIES, randomization=replace(ON, **_EXAM_PUSHES))
 
 
@@ -225,6 +224,7 @@ class Locomotion:
         # Hips sway and turn with every step: what counts is where he gets to in half a cycle.
         moved = np.concatenate((truth.velocity[:, :2], state.angular_velocity[:, 2:]), axis=-1)
         self._drift += 2 * self._period / self.contract.gait.period * (moved - self._rhythm.pace - self._drift)
+        stepping = self.contract.gait.stepping(self._rhythm)
         upright = (height > config.fall_height) & (gravity[:, 2] < -np.cos(config.fall_tilt))
         return Motion(
             robot=self.contract.robot,
@@ -233,8 +233,10 @@ class Locomotion:
             angular_velocity=state.angular_velocity,
             height=height,
             target_height=self._height,
-            capture_error=capture_error(truth, height, self._lean),
-            stepping=self.contract.gait.stepping(self._rhythm),
+            standing_error=standing_error(truth, height, self._lean),
+            landing_error=landing_error(truth, height, self.contract.gait, self._rhythm),
+            stepping=stepping,
+            landing=stepping & (self._rhythm.phase % 0.5 >= 0.25),
             foot_height=feet[:, :, 2],
             foot_target=config.clearance * self.contract.gait.lift(self._rhythm),
             joint_position=state.joint_position,
@@ -310,23 +312,3 @@ class Locomotion:
     def _plan_push(self, ids: NDArray[np.integer]) -> None:
         self._next_push[ids] = self._randomizer.next_push(len(ids))
 
-
-def capture_error(truth: Truth, height: Array, lean: Array) -> Array:
-    """How far the feet are from where they would bring him back to the pose he stands in.
-
-    The capture point of the linear inverted pendulum is x + v sqrt(z / g) (Pratt et al. 2006; Hof's extrapolated
-    centre of mass): feet around it bring the body to rest.
-
-    Args:
-        truth: of N robots.
-        height: pelvis over the lower foot, (N,) [m].
-        lean: from the middle between the feet to the centre of mass at rest, heading frame, (2,) [m].
-
-    Returns:
-        Horizontal distance between the capture point and where it is at rest, (N,) [m].
-    """
-    pendulum = np.sqrt(np.maximum(height, 0.0) / GRAVITY)
-    capture_point = truth.centre_of_mass[:, :2] + truth.world_velocity[:, :2] * pendulum[:, None]
-    x, y = np.moveaxis(capture_point - truth.feet[..., :2].mean(axis=1), -1, 0)
-    c, s = np.cos(truth.heading), np.sin(truth.heading)
-    return np.hypot(c * x + s * y - lean[0], c * y - s * x - lean[1])

@@ -31,10 +31,14 @@ class Motion:
     height: Array
     #: the height to stand at [m]
     target_height: float
-    #: horizontal distance from the capture point to the middle between the feet, (N,) [m]
-    capture_error: Array
+    #: horizontal distance of the capture point from where it is at rest, (N,) [m]
+    standing_error: Array
+    #: horizontal distance of the swinging foot from where it must land, (N,) [m]
+    landing_error: Array
     #: a step is under way or asked for, (N,)
     stepping: NDArray[np.bool_]
+    #: a foot is on its way down, (N,)
+    landing: NDArray[np.bool_]
     #: soles over the ground, (N, 2) [m]
     foot_height: Array
     #: where the rhythm has them, (N, 2) [m]
@@ -86,7 +90,8 @@ TERMS: dict[str, Term] = {
     "velocity": lambda m: _nearness(_squared(m.drift[:, :2]), 0.2),
     "yaw_rate": lambda m: _nearness(m.drift[:, 2] ** 2, 0.3),
     "height": lambda m: _closeness((m.height - m.target_height) ** 2, 0.08),
-    "capture": lambda m: _closeness(m.capture_error**2, 0.1) * ~m.stepping,
+    "capture": lambda m: _closeness(m.standing_error**2, 0.1) * ~m.stepping,
+    "landing": lambda m: _nearness(m.landing_error**2, 0.1) * m.landing,
     "clearance": lambda m: _closeness((m.foot_height - m.foot_target) ** 2, 0.03).mean(axis=-1),
     "pose": _pose,
     "torque": lambda m: _squared(m.torque / m.robot.effort_limit),
@@ -107,7 +112,8 @@ class RewardWeights:
     velocity: float = 5.0
     yaw_rate: float = 1.5
     height: float = 0.5
-    capture: float = 2.0
+    capture: float = 4.0
+    landing: float = 8.0
     clearance: float = 1.0
     pose: float = -0.3
     torque: float = -0.5

@@ -1,0 +1,72 @@
+"""Where feet must be so that nobody falls: the capture point of the linear inverted pendulum.
+
+A body at height z falls away from its feet with time constant sqrt(z / g); its capture point is x + v sqrt(z / g)
+(Pratt et al. 2006; Hof's extrapolated centre of mass). Feet around it bring the body to rest, and a step that keeps
+a certain distance from it goes on for ever (Hof 2008, "The 'extrapolated center of mass' concept suggests a simple
+control of balance in walking").
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from jack_contract.arrays import Array, Float64
+from jack_contract.gait import GaitSpec, Rhythm
+from jack_sim.batch import Truth
+
+#: [m/s^2]
+GRAVITY = 9.81
+#: How far the capture point is ahead of a foot that lands, for each m/s [s], and inside of it [m]. With point feet
+#: 0.2 m apart, T = 0.32 s and tau = 0.26 s: T / (e^(T / tau) - 1) and 0.2 m / (e^(T / tau) + 1). Whoever learns to
+#: walk without being told lands further out and behind (0.15 m, 0.31 s), and falls more.
+AHEAD, OUTSIDE = 0.13, 0.045
+
+
+def standing_error(truth: Truth, height: Array, lean: Array) -> Float64:
+    """How far the feet are from where they would bring him back to the pose he stands in.
+
+    Args:
+        truth: of N robots.
+        height: pelvis over the lower foot, (N,) [m].
+        lean: from the middle between the feet to the centre of mass at rest, heading frame, (2,) [m].
+
+    Returns:
+        Horizontal distance between the capture point and where it is at rest, (N,) [m].
+    """
+    return np.linalg.norm(_capture_point(truth, height, truth.feet.mean(axis=1)) - lean, axis=-1)
+
+
+def landing_error(truth: Truth, height: Array, gait: GaitSpec, rhythm: Rhythm) -> Float64:
+    """How far the swinging foot is from where it must land to go on at the gait's pace.
+
+    Until the step ends at T the capture point runs away from the standing foot: xi_T = xi e^((T - t) / tau). The
+    next foot belongs behind where it will be, by AHEAD for each m/s, and outside of it.
+
+    Args:
+        truth: of N robots.
+        height: pelvis over the lower foot, (N,) [m].
+        gait: whose steps they are.
+        rhythm: of the N robots; the left foot swings in the first half.
+
+    Returns:
+        Horizontal distance, (N,) [m].
+    """
+    robots, left = np.arange(len(height)), rhythm.phase < 0.5
+    swinging, standing = (truth.feet[robots, np.where(left, a, b)] for a, b in ((0, 1), (1, 0)))
+    remaining = gait.period * (0.5 - rhythm.phase % 0.5)
+    grown = np.exp(remaining * np.sqrt(GRAVITY / np.maximum(height, 0.1)))
+    landing = _capture_point(truth, height, standing) * grown[:, None] - AHEAD * rhythm.pace[:, :2]
+    landing[:, 1] += np.where(left, OUTSIDE, -OUTSIDE)
+    return np.linalg.norm(_heading_frame(truth, swinging - standing) - landing, axis=-1)
+
+
+def _capture_point(truth: Truth, height: Array, origin: Array) -> Float64:
+    """Seen from a point (N, 3) in world, in the heading frame, (N, 2) [m]."""
+    pendulum = np.sqrt(np.maximum(height, 0.0) / GRAVITY)
+    return _heading_frame(truth, truth.centre_of_mass + truth.world_velocity * pendulum[:, None] - origin)
+
+
+def _heading_frame(truth: Truth, vector: Array) -> Float64:
+    """World to heading frame, (N, 3) -> (N, 2)."""
+    c, s = np.cos(truth.heading), np.sin(truth.heading)
+    return np.stack((c * vector[:, 0] + s * vector[:, 1], c * vector[:, 1] - s * vector[:, 0]), axis=-1)
