@@ -17,28 +17,10 @@ from jack_sim.scene import ROOT
 
 #: Root of the frame tree (REP-105), rigidly on the pelvis (REP-120).
 BASE = "base_link"
-#: Natural frequency [Hz] and damping ratio [1] of every motor's position control (BeyondMimic, mjlab).
-NATURAL_FREQUENCY, DAMPING_RATIO = 9.0, 1.4
 #: From MuJoCo's camera frame (x right, y up, z back) to REP-103's optical frame (x right, y down, z forward).
 _OPTICAL = Rotation.from_euler("x", math.pi)
 #: The optical frame in a camera body frame (x forward, y left, z up).
 _FORWARD = Rotation.from_matrix([[0, 0, 1], [-1, 0, 0], [0, -1, 0]])
-
-
-def motor_gains(armature: float) -> tuple[float, float]:
-    """Gains of a motor's position control from its inertia.
-
-    k_p = J w^2 and k_d = 2 zeta J w with w = 2 pi f: alone, the motor is a second-order system with natural
-    frequency f and damping ratio zeta (BeyondMimic, arXiv 2508.08241; mjlab).
-
-    Args:
-        armature: inertia J of the rotor, as felt behind the gear [kg m^2].
-
-    Returns:
-        Stiffness [N m/rad] and damping [N m s/rad].
-    """
-    w = 2 * math.pi * NATURAL_FREQUENCY
-    return armature * w**2, 2 * DAMPING_RATIO * armature * w
 
 
 def robot_spec(model: mujoco.MjModel, control_period: float = 0.02) -> RobotSpec:

@@ -311,4 +311,3 @@ class Locomotion:
 
     def _plan_push(self, ids: NDArray[np.integer]) -> None:
         self._next_push[ids] = self._randomizer.next_push(len(ids))
-
