@@ -17,15 +17,15 @@ def model():
 
 
 #: Of the motors' position control, as the model's comment gives them [1], [Hz].
-DAMPING_RATIO, LEG_FREQUENCY, ARM_FREQUENCY = 1.4, 9.0, 14.0
+DAMPING_RATIO, FREQUENCY = 1.4, 9.0
+FREQUENCIES = {"ankle": 12.0, "shoulder": 14.0, "elbow": 14.0}
 
 
 def test_every_compiled_gain_follows_from_its_motor(model):
     """With J the armature and w = 2 pi f: k_p = J w^2 and k_d = 2 zeta J w."""
     for actuator in range(model.nu):
         joint = model.joint(model.actuator_trnid[actuator, 0])
-        arm = "shoulder" in joint.name or "elbow" in joint.name
-        w = 2 * np.pi * (ARM_FREQUENCY if arm else LEG_FREQUENCY)
+        w = 2 * np.pi * next((f for part, f in FREQUENCIES.items() if part in joint.name), FREQUENCY)
         armature = model.dof_armature[joint.dofadr[0]]
         stiffness, damping = armature * w**2, 2 * DAMPING_RATIO * armature * w
         np.testing.assert_allclose(model.actuator_gainprm[actuator, 0], stiffness, rtol=1e-8)
