@@ -18,7 +18,7 @@ def model():
 
 #: Of the motors' position control, as the model's comment gives them [1], [Hz].
 DAMPING_RATIO, FREQUENCY = 1.4, 9.0
-FREQUENCIES = {"ankle": 12.0, "shoulder": 14.0, "elbow": 14.0}
+FREQUENCIES = {"ankle": 11.0, "shoulder": 14.0, "elbow": 14.0}
 
 
 def test_every_compiled_gain_follows_from_its_motor(model):
