@@ -239,14 +239,14 @@ def test_a_gradient_that_is_too_long_is_shortened_and_told_in_full(make_learner)
 
 
 def test_the_average_forgets_by_its_memory(make_learner):
-    """By hand: the first brain, and then memory times what it was and the rest of what is new."""
-    learner = make_learner(memory=0.75)
+    """By hand: the first brain, and then a share of what it was, young (2 of 11) or up to the memory."""
+    learner = make_learner(memory=0.25)
     expected: dict[str, torch.Tensor] = {}
-    for update in range(4):
+    for kept in (0.0, 2 / 11, 0.25, 0.25):
         learner.iterate()
         for name, weight in learner.brain.named_parameters():
             new = weight.detach().double()
-            expected[name] = 0.75 * expected[name] + 0.25 * new if update else new
+            expected[name] = kept * expected[name] + (1 - kept) * new if kept else new
     assert int(learner.averaged) == 4
     for name, weight in learner.average.named_parameters():
         torch.testing.assert_close(weight.detach().double(), expected[name], rtol=0, atol=1e-6, msg=name)

@@ -14,12 +14,13 @@ from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import cast
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.optim.swa_utils import PARAM_LIST, AveragedModel, get_ema_multi_avg_fn
 
 from jack_brain.network.brain import Brain, Inputs
 from jack_contract.errors import JackError
@@ -58,7 +59,7 @@ class PPOConfig:
     divergence: float = 0.02
     #: gradients longer than this are shortened to it
     gradient_norm: float = 1.0
-    #: share of the average policy that an update leaves as it is
+    #: share of the average policy that an update leaves as it is, once there were many updates
     memory: float = 0.95
 
 
@@ -106,7 +107,7 @@ class PPO:
         self._weights = list(brain.parameters())
         self.random = torch.Generator().manual_seed(seed)
         self.optimiser = torch.optim.Adam(self._weights, lr=config.rate, fused=True)
-        self._averaged = AveragedModel(brain, multi_avg_fn=get_ema_multi_avg_fn(config.memory))
+        self._averaged = AveragedModel(brain, multi_avg_fn=partial(_average, config.memory))
         self.average = cast(Brain, self._averaged.module)
         self.observation = environment.reset()
         self.rollout = Rollout(config.rollout, self.observation, brain.contract.robot.count)
@@ -231,6 +232,12 @@ class PPO:
         """Every sample's number once an epoch, in random order."""
         for _ in range(self.config.epochs):
             yield from torch.randperm(count, generator=self.random).chunk(self.config.minibatches)
+
+
+def _average(memory: float, average: PARAM_LIST, newest: PARAM_LIST, count: Tensor | int) -> None:
+    """Move the average towards the newest; faster while there were few, for the first ones knew little."""
+    decay = min(memory, (1 + int(count)) / (10 + int(count)))
+    get_ema_multi_avg_fn(decay)(average, newest, count)
 
 
 class EpisodeLog:
