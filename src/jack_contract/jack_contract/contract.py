@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import Any
 
 from jack_contract.action import ActionSpec, default_action
-from jack_contract.errors import ContractError, ContractMismatchError
+from jack_contract.errors import ContractError, ContractMismatchError, UnknownNameError
 from jack_contract.gait import GaitSpec, default_gait
 from jack_contract.observation import ObservationSpec, Term, default_observation
 from jack_contract.robot import RobotSpec, load_robot
@@ -82,6 +82,8 @@ class Contract:
             raise ContractError(f"A contract has at most {MAX_JSON_BYTES} characters, given: {len(text)}.")
         try:
             return cls._from_dict(json.loads(text))
+        except UnknownNameError as error:
+            raise ContractError(f"Not a contract: {error}") from error
         except (KeyError, TypeError, ValueError, RecursionError) as error:
             raise ContractError(f"Not a contract: {type(error).__name__} {error}.") from error
 

@@ -144,6 +144,13 @@ def test_a_gait_offset_that_is_no_number_is_refused(entry):
         Contract.from_json(json.dumps(data))
 
 
+def test_an_observation_of_unknown_terms_is_no_contract():
+    tree = json.loads(sample_contract().to_json())
+    tree["observation"]["terms"][0]["name"] = "smell"
+    with pytest.raises(ContractError, match="no observation term 'smell'"):
+        Contract.from_json(json.dumps(tree))
+
+
 @given(st.data())
 @settings(max_examples=150, deadline=None)
 def test_a_damaged_contract_is_refused_or_differs(data):

@@ -77,11 +77,13 @@ def test_a_node_that_is_killed_is_named_with_the_signal(workspace):
 
 @pytest.mark.parametrize(("deaf_to", "at_most"), [("", 1.0), ("INT", 3.0), ("INT TERM", 3.5)])
 def test_all_end_within_five_seconds_whatever_they_are_deaf_to(workspace, deaf_to, at_most):
-    # Without a trap of its own, bash ignores a SIGINT that comes just as the program it waits for has ended.
+    # Without a trap of its own, bash ignores a SIGINT that comes just as the program it waits for has ended; and
+    # its `wait` would sleep through one that comes just before.
+    forever = "while true; do sleep 0.05; done"
     trap = f"trap '' {deaf_to}; " if deaf_to else "trap exit INT; "
-    stubborn = program(workspace, "stubborn", f"{trap}echo $$ > stubborn.pid; while true; do sleep 0.05; done")
+    stubborn = program(workspace, "stubborn", f"{trap}echo $$ > stubborn.pid; {forever}")
     parent = program(
-        workspace, "parent", f"{trap}(while true; do sleep 0.1; done) & echo $! > grandchild.pid; wait; wait"
+        workspace, "parent", f"{trap}(while true; do sleep 0.1; done) & echo $! > grandchild.pid; {forever}"
     )
     with Supervisor([stubborn, parent], workspace / "log") as supervisor:
         pids = [pid_in(workspace / "log" / name) for name in ("stubborn.pid", "grandchild.pid")]
