@@ -81,11 +81,13 @@ class Contract:
         if len(text) > MAX_JSON_BYTES:
             raise ContractError(f"A contract has at most {MAX_JSON_BYTES} characters, given: {len(text)}.")
         try:
-            return cls._from_dict(json.loads(text))
+            contract = cls._from_dict(json.loads(text))
+            contract.to_json()  # Python's json reads infinities, which are no JSON
         except UnknownNameError as error:
             raise ContractError(f"Not a contract: {error}") from error
         except (KeyError, TypeError, ValueError, RecursionError) as error:
             raise ContractError(f"Not a contract: {type(error).__name__} {error}.") from error
+        return contract
 
     @classmethod
     def _from_dict(cls, data: dict[str, Any]) -> Contract:

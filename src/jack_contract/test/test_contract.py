@@ -151,6 +151,14 @@ def test_an_observation_of_unknown_terms_is_no_contract():
         Contract.from_json(json.dumps(tree))
 
 
+@pytest.mark.parametrize("number", ["Infinity", "-Infinity", "NaN", "1e999"])
+def test_a_number_that_is_none_is_no_contract(number):
+    tree = json.loads(sample_contract().to_json())
+    tree["camera"]["height"] = "here"
+    with pytest.raises(ContractError):
+        Contract.from_json(json.dumps(tree).replace('"here"', number))
+
+
 @given(st.data())
 @settings(max_examples=150, deadline=None)
 def test_a_damaged_contract_is_refused_or_differs(data):
