@@ -25,7 +25,7 @@ from jack_msgs.msg import BrainStatus, JointCommand
 from pairing import QUICK, Comparison, Protocol, Side, compare, report, write_json
 from rclpy.clock import Clock
 from rclpy.clock_type import ClockType
-from rclpy.executors import Executor, SingleThreadedExecutor
+from rclpy.executors import Executor, ExternalShutdownException, SingleThreadedExecutor
 from rclpy.experimental.events_executor import EventsExecutor
 from rclpy.node import Node
 from rclpy.qos import QoSProfile, qos_profile_sensor_data
@@ -206,7 +206,7 @@ def be_echo(options: Options) -> None:
     try:
         while ok():
             executor.spin_once(timeout_sec=1.0)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, ExternalShutdownException):
         pass
 
 
