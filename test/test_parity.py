@@ -31,6 +31,8 @@ STEPS = 60
 TOLERANCE = 1e-5
 #: What he is asked for at first, and for how many steps.
 WALK, WALKING = np.array([0.6, -0.2, 0.4], np.float32), 20
+#: When both his feet are down after that [steps].
+AT_REST = 49
 
 
 def command_at(step: int) -> np.ndarray:
@@ -51,7 +53,8 @@ class Way:
 
     def act(self, action: np.ndarray, command: np.ndarray) -> np.ndarray:
         offsets = CONTRACT.gait.offsets(ROBOT, self.rhythm)
-        self.rhythm = CONTRACT.gait.advance(self.rhythm, command, ROBOT.control_period)
+        pitching = CONTRACT.observation.pitch_rate(self.history.frames)
+        self.rhythm = CONTRACT.gait.advance(self.rhythm, command, ROBOT.control_period, pitching)
         return CONTRACT.action.targets(ROBOT, action, offsets)[self._row]
 
 
@@ -142,7 +145,8 @@ def test_batch_world_and_messages_give_one_observation_and_one_action(brain, pol
         commands = dict.fromkeys(ways, command)
         commands["batch"] = np.stack((np.zeros(3), command, WALK))  # the others of the batch do something else
         seen = {name: way.see(states[name], previous) for name, way in ways.items()}
-        offsets, pace = CONTRACT.gait.offsets(ROBOT, by_hand(step)), by_hand(step).pace.astype(np.float32)
+        rhythm = by_hand(step) if step < AT_REST else ways["world"].rhythm  # thrown about as he is, he stumbles
+        offsets, pace = CONTRACT.gait.offsets(ROBOT, rhythm), rhythm.pace.astype(np.float32)
         expected, value = asked(brain, seen["batch"], pace)
         for name, way in ways.items():
             np.testing.assert_allclose(seen[name], seen["batch"], atol=TOLERANCE)
@@ -162,10 +166,10 @@ def by_hand(step: int) -> Rhythm:
     """The rhythm at a step: he takes up the pace by 0.02 a step, 1 m/s^2, and gives it up likewise.
 
     The phase makes 0.02 s of 0.64 s a step from the second one with a pace on. Told to stand at 20, he has hardly a
-    pace left at 39, in the left foot's second step, which ends at 49.
+    pace left at 39, in the left foot's second step, which ends at `AT_REST`.
     """
     pace = np.minimum(0.02 * min(step, WALKING), np.abs(WALK)) - 0.02 * max(step - WALKING, 0)
-    phase = 0.03125 * max(step - 1, 0) % 1.0 if step < 49 else 0.5
+    phase = 0.03125 * max(step - 1, 0) % 1.0
     return Rhythm(np.float64(phase), np.sign(WALK) * pace.clip(0.0))
 
 

@@ -19,9 +19,6 @@ from jack_contract.gait import Rhythm
 from jack_contract.observation import COMMAND_SIZE, History, encode_command
 from jack_contract.state import RobotState
 
-#: The command to stand.
-_STILL = np.zeros(COMMAND_SIZE, np.float32)
-
 
 class Actor(Protocol):
     """Whatever decides."""
@@ -155,8 +152,11 @@ class Pilot:
             return self.damp(state)
         self._action = action
         targets = contract.action.targets(self._robot, action, contract.gait.offsets(self._robot, self._rhythm))
-        command = _STILL if self.policy is None else self._follow(now)
-        self._rhythm = contract.gait.advance(self._rhythm, command, self._robot.control_period)
+        if self.policy is not None:  # without one he holds still, whatever happens
+            pitching = contract.observation.pitch_rate(history)
+            self._rhythm = contract.gait.advance(
+                self._rhythm, self._follow(now), self._robot.control_period, pitching
+            )
         self._targets = self.safety.limit(targets, self._targets)
         return Decision(self.mode, self._targets, self._robot.stiffness, self._robot.damping)
 

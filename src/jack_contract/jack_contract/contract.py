@@ -15,7 +15,7 @@ from jack_contract.observation import ObservationSpec, Term, default_observation
 from jack_contract.robot import RobotSpec, load_robot
 
 #: Raised when the meaning of a field changes without its name.
-VERSION = 2
+VERSION = 3
 
 #: A contract's JSON is some kilobytes; a longer text is refused unread.
 MAX_JSON_BYTES = 1_000_000

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -93,6 +94,26 @@ class ObservationSpec:
             parts.append(value if term.scale == 1.0 else value * term.scale)
         frame = np.concatenate(parts, axis=-1, dtype=np.float32, casting="same_kind")
         return frame.clip(-self.clip, self.clip, out=frame)
+
+    def pitch_rate(self, frames: Array) -> Array:
+        """How fast he pitches, forwards or backwards, by all that he sees of it.
+
+        Args:
+            frames: histories, (..., H, D).
+
+        Returns:
+            Mean over the history, (...,) [rad/s]; zero where the angular velocity is not observed.
+        """
+        if self._pitch is None:
+            return np.zeros(frames.shape[:-2], frames.dtype)
+        index, scale = self._pitch
+        return frames[..., index].mean(axis=-1) / scale
+
+    @cached_property
+    def _pitch(self) -> tuple[int, float] | None:
+        """Where the pitch rate lies in a frame, and its scale."""
+        term = next((term for term in self.terms if term.name == "angular_velocity"), None)
+        return term and (self.slices()[term.name].start + 1, term.scale)
 
     def describe(self) -> str:
         """The resolved table of terms, for people."""

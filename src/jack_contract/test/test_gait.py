@@ -110,6 +110,23 @@ def test_what_is_hardly_a_pace_is_standing(pace, walks):
     assert (GAIT.advance(rhythm, rhythm.pace, T).phase > 0) == walks
 
 
+@pytest.mark.parametrize("rest", [0.0, 0.5])
+@pytest.mark.parametrize("pitching", [0.9, -0.9])
+def test_who_stumbles_takes_a_step_and_another_while_he_stumbles(rest, pitching):
+    assert GAIT.advance(at(rest), STAND, T, 0.8).phase == rest  # just not
+    rhythm = GAIT.advance(at(rest), STAND, T, pitching)
+    assert rhythm.phase == pytest.approx(rest + 0.025) and GAIT.stepping(rhythm) and not rhythm.pace.any()
+    assert phases(rhythm, STAND, 40)[-1] == (rest + 0.5) % 1.0
+    for _ in range(20):
+        rhythm = GAIT.advance(rhythm, STAND, T, pitching)
+    assert rhythm.phase % 0.5 == pytest.approx(0.025)
+
+
+def test_each_of_many_stumbles_for_himself():
+    many = GAIT.advance(at([0.0, 0.5, 0.25]), STAND, T, np.array([0.9, 0.1, 0.0]))
+    assert many.phase.tolist() == pytest.approx([0.025, 0.5, 0.275])
+
+
 # -- what the policy sees
 
 
@@ -228,6 +245,8 @@ def test_nothing_is_changed_in_place():
         {"stride": ((0.0, 0.0),) * 19},
         {"acceleration": 0.0},
         {"acceleration": math.inf},
+        {"stumble": 0.0},
+        {"stumble": math.inf},
         {"still": -0.01},
         {"still": math.nan},
         {"still": math.inf},

@@ -67,6 +67,14 @@ def frame(value: float, shape=()) -> np.ndarray:
     return np.full((*shape, SPEC.frame_size), value, np.float32)
 
 
+def test_the_pitch_rate_is_a_mean_over_the_history_in_radians():
+    frames = np.zeros((2, 3, SPEC.frame_size), np.float32)
+    frames[1, :, SPEC.slices()["angular_velocity"].start + 1] = 0.25 * np.array([0.1, 0.2, 0.6])
+    np.testing.assert_allclose(SPEC.pitch_rate(frames), [0.0, 0.3], rtol=1e-6)
+    numb = replace(SPEC, terms=tuple(term for term in SPEC.terms if term.name != "angular_velocity"))
+    np.testing.assert_array_equal(numb.pitch_rate(frames), [0.0, 0.0])
+
+
 def test_history_starts_full_and_moves_by_one():
     history = History(SPEC)
     assert history.push(frame(1))[:, 0].tolist() == [1, 1, 1]

@@ -174,12 +174,13 @@ def test_who_is_told_to_walk_is_shown_the_rhythm_and_moved_by_it(make_locomotion
         np.testing.assert_array_equal(seen.command, rhythm.pace.astype(np.float32))
         np.testing.assert_allclose(seen.proprioception[:, -1, at], gait.signal(rhythm), atol=1e-6)
         offsets = gait.offsets(robot, rhythm)
+        pitching = contract.observation.pitch_rate(seen.proprioception).copy()
         seen, motion = environment.step(action).observation, environment.motion
         np.testing.assert_allclose(targets[-1], contract.action.targets(robot, action, offsets), atol=1e-9)
         np.testing.assert_array_equal(motion.joint_target, robot.default_position + offsets)
         np.testing.assert_allclose(motion.foot_target, 0.06 * gait.lift(rhythm))
         np.testing.assert_array_equal(motion.stepping, gait.stepping(rhythm))
-        rhythm = gait.advance(rhythm, environment.command, robot.control_period)
+        rhythm = gait.advance(rhythm, environment.command, robot.control_period, pitching)
     now, walking = environment.state_dict(), environment.command.any(axis=-1)
     np.testing.assert_array_equal(now["phase"], rhythm.phase)
     np.testing.assert_array_equal(now["pace"], rhythm.pace)
@@ -187,7 +188,7 @@ def test_who_is_told_to_walk_is_shown_the_rhythm_and_moved_by_it(make_locomotion
     np.testing.assert_array_equal(
         rhythm.pace[walking], environment.command[walking]
     )  # by now he is as fast as asked
-    np.testing.assert_array_equal((np.abs(offsets) > 1e-9).any(axis=-1), walking)
+    assert (np.abs(offsets[walking]) > 1e-9).any(axis=-1).all()
 
 
 # -- what is rewarded
@@ -493,8 +494,9 @@ def test_pushes_come_when_they_are_planned(make_locomotion, monkeypatch):
 
 def test_a_push_is_felt_in_any_direction(make_locomotion):
     """Against a twin that is pushed by nothing: the pelvis' velocity differs by the push, and by nothing else."""
-    pushed = make_locomotion(64, push_interval=(0.1, 0.1), push_speed=(0.5, 0.5))
-    spared = make_locomotion(64, push_interval=(0.1, 0.1), push_speed=(0.0, 0.0))
+    quiet = {"start_velocity": 0.0, "start_joint_noise": 0.0}  # nobody stumbles
+    pushed = make_locomotion(64, push_interval=(0.1, 0.1), push_speed=(0.5, 0.5), **quiet)
+    spared = make_locomotion(64, push_interval=(0.1, 0.1), push_speed=(0.0, 0.0), **quiet)
     for environment in (pushed, spared):
         environment.reset()
         for _ in range(5):

@@ -138,7 +138,8 @@ class Locomotion:
         over = terminated | (self._age >= self._limit)
         self._action[:], self._feet[:] = action, truth.feet
         self._return += reward
-        self._rhythm = gait.advance(self._rhythm, self._command.velocity, self._period)
+        pitching = self.contract.observation.pitch_rate(self._history.frames)
+        self._rhythm = gait.advance(self._rhythm, self._command.velocity, self._period, pitching)
         self._ask()
         self._observe(state)
         self._push(~over)
