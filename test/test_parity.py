@@ -170,7 +170,7 @@ def by_hand(step: int) -> Rhythm:
     """
     pace = np.minimum(0.02 * min(step, WALKING), np.abs(WALK)) - 0.02 * max(step - WALKING, 0)
     phase = 0.03125 * max(step - 1, 0) % 1.0
-    return Rhythm(np.float64(phase), np.sign(WALK) * pace.clip(0.0))
+    return Rhythm(np.float64(phase), np.sign(WALK) * pace.clip(0.0), np.array(True))
 
 
 @pytest.mark.ros

@@ -34,9 +34,13 @@ def turned(truth: Truth, angle: float) -> Truth:
     return replace(truth, heading=truth.heading + angle, **world)
 
 
+def walking(phase: np.ndarray, pace: np.ndarray) -> Rhythm:
+    return Rhythm(phase, pace, np.ones(phase.shape, bool))
+
+
 def stepping(phase: float, *pace: float) -> Rhythm:
     """One robot at a phase of its step."""
-    return Rhythm(np.array([phase]), np.array([[*pace, 0.0]]))
+    return walking(np.array([phase]), np.array([[*pace, 0.0]]))
 
 
 def test_at_rest_the_capture_point_is_where_he_is():
@@ -84,7 +88,7 @@ def test_which_way_he_looks_does_not_matter(angle):
     truth = standing(8)
     truth.world_velocity = random.normal(size=(8, 3))
     truth.centre_of_mass += random.normal(size=(8, 3))
-    rhythm, height = Rhythm(random.uniform(size=8), random.normal(size=(8, 3))), np.full(8, 0.6)
+    rhythm, height = walking(random.uniform(size=8), random.normal(size=(8, 3))), np.full(8, 0.6)
     lean = np.array([0.02, 0.0])
     other = turned(truth, angle)
     np.testing.assert_allclose(standing_error(other, height, lean), standing_error(truth, height, lean))
@@ -106,8 +110,8 @@ def test_left_and_right_are_one():
         feet=truth.feet[:, ::-1] * flip,
     )
     phase, pace = random.uniform(size=8), random.normal(size=(8, 3))
-    error = landing_error(truth, np.full(8, 0.6), GAIT, Rhythm(phase, pace))
+    error = landing_error(truth, np.full(8, 0.6), GAIT, walking(phase, pace))
     reflected = landing_error(
-        mirrored, np.full(8, 0.6), GAIT, Rhythm((phase + 0.5) % 1.0, pace * [1.0, -1.0, -1.0])
+        mirrored, np.full(8, 0.6), GAIT, walking((phase + 0.5) % 1.0, pace * [1.0, -1.0, -1.0])
     )
     np.testing.assert_allclose(reflected, error)

@@ -167,7 +167,7 @@ def test_who_is_told_to_walk_is_shown_the_rhythm_and_moved_by_it(make_locomotion
     monkeypatch.setattr(
         environment.world, "step", lambda t, *delay: (targets.append(t.copy()), original(t, *delay))
     )
-    rhythm = Rhythm(environment.state_dict()["phase"], np.zeros((8, 3)))
+    rhythm = replace(Rhythm.at_rest((8,)), phase=environment.state_dict()["phase"])
     assert set(rhythm.phase.tolist()) == {0.0, 0.5}
     at = contract.observation.slices()["gait"]
     for action in itertools.islice(small(environment), 50):  # one second, more than a whole cycle
@@ -494,9 +494,8 @@ def test_pushes_come_when_they_are_planned(make_locomotion, monkeypatch):
 
 def test_a_push_is_felt_in_any_direction(make_locomotion):
     """Against a twin that is pushed by nothing: the pelvis' velocity differs by the push, and by nothing else."""
-    quiet = {"start_velocity": 0.0, "start_joint_noise": 0.0}  # nobody stumbles
-    pushed = make_locomotion(64, push_interval=(0.1, 0.1), push_speed=(0.5, 0.5), **quiet)
-    spared = make_locomotion(64, push_interval=(0.1, 0.1), push_speed=(0.0, 0.0), **quiet)
+    pushed = make_locomotion(64, push_interval=(0.1, 0.1), push_speed=(0.5, 0.5))
+    spared = make_locomotion(64, push_interval=(0.1, 0.1), push_speed=(0.0, 0.0))
     for environment in (pushed, spared):
         environment.reset()
         for _ in range(5):

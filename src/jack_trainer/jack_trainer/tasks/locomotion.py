@@ -210,6 +210,7 @@ class Locomotion:
             "command": self._command.velocity,
             "phase": self._rhythm.phase,
             "pace": self._rhythm.pace,
+            "walked": self._rhythm.walked,
             "next_command": self._next_command,
             "level": self._level,
             "age": self._age,
@@ -279,6 +280,7 @@ class Locomotion:
         self._plan_push(ids)
         self._command_anew(ids)
         self._rhythm.phase[ids], self._rhythm.pace[ids] = 0.5 * self._random.integers(0, 2, k), 0.0
+        self._rhythm.walked[ids] = False
         self._feet[ids] = world.truth().feet[ids]
         readings = self._randomizer.sense(world.state().rows(ids), ids)
         self._history.fill(ids, self._encode(readings, self._action[ids], self._rhythm.rows(ids)))
