@@ -190,6 +190,7 @@ class School:
 
     def _iterate(self) -> UpdateStats:
         begun, before = time.monotonic(), self.step
+        self.ppo.progress = self.step / self.total
         try:
             stats = self.ppo.iterate()
         except BreakdownError as error:

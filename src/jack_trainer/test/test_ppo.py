@@ -317,6 +317,23 @@ def test_between_half_and_twice_the_aim_the_rate_stays(make_learner):
     assert told.rate == 1e-3 and told.divergence == pytest.approx(0.01, rel=1e-4)
 
 
+def test_the_aim_falls_by_the_same_share_for_each_step(make_learner):
+    learner, aims = make_learner(divergence=0.02, last_divergence=0.005), []
+    for learner.progress in (0.0, 0.5, 1.0):
+        aims.append(learner.aim)
+    assert aims == pytest.approx([0.02, 0.01, 0.005])
+
+
+@pytest.mark.parametrize(("progress", "rate"), [(0.0, 1e-3), (1.0, 1e-3 / 1.5)])
+def test_what_was_near_enough_at_first_is_too_far_in_the_end(make_learner, progress, rate):
+    samples = marked(32)
+    learner = make_learner(rate=1e-3, epochs=1, minibatches=1, divergence=0.01, last_divergence=0.004)
+    learner.progress = progress
+    with torch.no_grad():
+        samples.mean = learner.brain(Inputs(samples.proprioception)).mean + 0.05  # KL 0.01, as above
+    assert learner.update(samples).rate == pytest.approx(rate)
+
+
 # -- what is told
 
 

@@ -216,11 +216,13 @@ def test_fifty_updates_and_fifty_are_a_hundred_bit_for_bit(make_school, monkeypa
     monkeypatch.setitem(PHASES, phase, replace(PHASES[phase], ppo=brief, task=brisk))
     settings = {"seed": 5, "phase": phase, "randomization": randomization, "checkpoint_interval": 1000.0}
 
-    def train(updates: int, **more):
-        return make_school(steps=updates * COUNT * brief.rollout, **settings, **more).run()
+    def train(until: int = 100, **more):
+        school = make_school(steps=100 * COUNT * brief.rollout, **settings, **more)
+        return school.run(lambda: school.update == until)
 
-    hundred, fifty = train(100), train(50)
-    again = train(100, resume=fifty.run)
+    hundred, fifty = train(), train(50)
+    assert fifty.step == hundred.step / 2
+    again = train(resume=fifty.run)
     assert again.run == fifty.run and again.step == hundred.step
     (tensors, numbers), (expected, expected_numbers) = contents(again.checkpoint), contents(hundred.checkpoint)
     assert numbers == expected_numbers
@@ -241,6 +243,14 @@ def test_fifty_updates_and_fifty_are_a_hundred_bit_for_bit(make_school, monkeypa
     assert len(numbers["episode_lengths"]) >= 3 * COUNT and bool(tensors["environment.command"].any()) == (
         phase == "walk"
     )
+
+
+def test_the_learner_knows_how_much_is_over(make_school, monkeypatch):
+    school, seen = make_school(4), []
+    iterate = school.ppo.iterate
+    monkeypatch.setattr(school.ppo, "iterate", lambda: (seen.append(school.ppo.progress), iterate())[1])
+    school.run()
+    assert seen == [0.0, 0.25, 0.5, 0.75]
 
 
 def test_another_seed_is_another_training(make_school):

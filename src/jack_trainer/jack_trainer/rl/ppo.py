@@ -55,8 +55,10 @@ class PPOConfig:
     rate: float = 1e-3
     #: the step size is kept within these
     rate_bounds: tuple[float, float] = (5e-5, 3e-3)
-    #: divergence (KL) between two policies that the step size aims at
+    #: divergence (KL) between two policies that the step size aims at, at first ...
     divergence: float = 0.02
+    #: ... and at the end; in between it falls by the same share for each step
+    last_divergence: float = 0.02
     #: gradients longer than this are shortened to it
     gradient_norm: float = 1.0
     #: share of the average policy that an update leaves as it is, once there were many updates
@@ -87,6 +89,7 @@ class PPO:
 
     Attributes:
         average: the brain of late, averaged over updates: steadier than the newest, and what robots get.
+        progress: how much of the training is over, 0 to 1; whoever trains keeps it.
     """
 
     def __init__(
@@ -102,6 +105,7 @@ class PPO:
             threads: that share the work on each minibatch; 0: as many as there are cores.
         """
         self.brain, self.environment, self.config = brain, environment, config
+        self.progress = 0.0
         self._threads = threads or len(os.sched_getaffinity(0))
         self._pool = ThreadPoolExecutor(self._threads, "gradients")
         self._weights = list(brain.parameters())
@@ -215,9 +219,15 @@ class PPO:
         """The step size now."""
         return self.optimiser.param_groups[0]["lr"]
 
+    @property
+    def aim(self) -> float:
+        """The divergence that the step size aims at now: great steps to find a gait, small ones to polish it."""
+        first, last = self.config.divergence, self.config.last_divergence
+        return first * (last / first) ** self.progress
+
     def _adapt(self, moved: float) -> None:
         """Halve the distance to the divergence aimed at, by factors of 1.5 (rsl_rl)."""
-        aim, (low, high) = self.config.divergence, self.config.rate_bounds
+        aim, (low, high) = self.aim, self.config.rate_bounds
         if moved > 2 * aim:
             self.optimiser.param_groups[0]["lr"] = max(low, self.rate / 1.5)
         elif moved < aim / 2:
