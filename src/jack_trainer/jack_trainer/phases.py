@@ -47,7 +47,7 @@ PHASES: dict[str, Phase] = {
         WALK,
         WALK_EXAM,
         PPOConfig(last_divergence=0.004),
-        steps=4_500_000,
+        steps=4_000_000,
         survival=0.95,
         velocity_error=0.2,
         yaw_rate_error=0.25,

@@ -317,11 +317,11 @@ def test_between_half_and_twice_the_aim_the_rate_stays(make_learner):
     assert told.rate == 1e-3 and told.divergence == pytest.approx(0.01, rel=1e-4)
 
 
-def test_the_aim_falls_by_the_same_share_for_each_step(make_learner):
-    learner, aims = make_learner(divergence=0.02, last_divergence=0.005), []
-    for learner.progress in (0.0, 0.5, 1.0):
+def test_the_aim_falls_towards_the_end(make_learner):
+    learner, aims = make_learner(divergence=0.02, last_divergence=0.005, polish_from=0.5), []
+    for learner.progress in (0.0, 0.5, 0.75, 1.0):
         aims.append(learner.aim)
-    assert aims == pytest.approx([0.02, 0.01, 0.005])
+    assert aims == pytest.approx([0.02, 0.02, 0.01, 0.005])
 
 
 @pytest.mark.parametrize(("progress", "rate"), [(0.0, 1e-3), (1.0, 1e-3 / 1.5)])

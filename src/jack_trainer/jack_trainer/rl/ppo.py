@@ -57,8 +57,9 @@ class PPOConfig:
     rate_bounds: tuple[float, float] = (5e-5, 3e-3)
     #: divergence (KL) between two policies that the step size aims at, at first ...
     divergence: float = 0.02
-    #: ... and at the end; in between it falls by the same share for each step
+    #: ... and at the end, towards which it falls from the share `polish_from` of the training on
     last_divergence: float = 0.02
+    polish_from: float = 0.6
     #: gradients longer than this are shortened to it
     gradient_norm: float = 1.0
     #: share of the average policy that an update leaves as it is, once there were many updates
@@ -222,8 +223,8 @@ class PPO:
     @property
     def aim(self) -> float:
         """The divergence that the step size aims at now: great steps to find a gait, small ones to polish it."""
-        first, last = self.config.divergence, self.config.last_divergence
-        return first * (last / first) ** self.progress
+        first, last, begin = self.config.divergence, self.config.last_divergence, self.config.polish_from
+        return first * (last / first) ** (max(0.0, self.progress - begin) / (1.0 - begin))
 
     def _adapt(self, moved: float) -> None:
         """Halve the distance to the divergence aimed at, by factors of 1.5 (rsl_rl)."""
