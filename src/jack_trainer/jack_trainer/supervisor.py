@@ -164,13 +164,16 @@ def tail(path: Path, lines: int = _TAIL_LINES) -> list[str]:
 
 
 def _tether(parent: int) -> Callable[[], None]:
-    """What a child does before it becomes the node: ask the kernel to kill it when its parent is gone.
+    """What a child does before it becomes the node.
 
-    This is for a parent that was killed itself; whoever can still act calls `stop`. The kernel watches the thread
-    that started the child, so processes are started from the main thread.
+    It listens to SIGINT: whoever was started in the background of a script ignores it, and so would all that he
+    starts. And it asks the kernel to kill it when its parent is gone: this is for a parent that was killed itself;
+    whoever can still act calls `stop`. The kernel watches the thread that started the child, so processes are
+    started from the main thread.
     """
 
     def tie() -> None:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
         _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
         if os.getppid() != parent:  # gone before the kernel was asked
             os._exit(1)

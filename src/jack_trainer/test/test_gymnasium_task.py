@@ -7,7 +7,7 @@ from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
 from jack_brain.network.brain import Brain, Inputs
 from jack_contract.contract import Contract
-from jack_contract.errors import JackError, UnknownNameError
+from jack_contract.errors import ContractError, JackError
 from jack_trainer.tasks.gymnasium_task import GymnasiumTask, make_task
 
 
@@ -92,7 +92,7 @@ def test_the_contract_fits_a_brain_and_is_no_robots():
     assert contract.action.scale == (2.0, 5.0)
     brain = Brain(contract)
     assert brain(Inputs(torch.zeros(4, 1, 3))).mean.shape == (4, 2)
-    with pytest.raises(UnknownNameError, match="raw"):
+    with pytest.raises(ContractError, match="raw"):
         Contract.from_json(contract.to_json())
 
 

@@ -75,6 +75,17 @@ def test_a_node_that_is_killed_is_named_with_the_signal(workspace):
     assert "/crash died (SIGSEGV)" in str(deaths[0]) and deaths[0].exit_code == -signal.SIGSEGV
 
 
+def test_who_was_started_deaf_to_ctrl_c_ends_his_nodes_all_the_same(workspace):
+    """A script that starts something in its background makes it ignore SIGINT, and that is inherited."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with Supervisor([program(workspace, "sleeper", "exec sleep 60")], workspace / "log"):
+            begun = time.monotonic()
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert time.monotonic() - begun < 1.0
+
+
 @pytest.mark.parametrize(("deaf_to", "at_most"), [("", 1.0), ("INT", 3.0), ("INT TERM", 3.5)])
 def test_all_end_within_five_seconds_whatever_they_are_deaf_to(workspace, deaf_to, at_most):
     # Without a trap of its own, bash ignores a SIGINT that comes just as the program it waits for has ended; and
