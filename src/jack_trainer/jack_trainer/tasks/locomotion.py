@@ -41,6 +41,8 @@ class LocomotionConfig:
     command: tuple[tuple[float, float], ...] = ((0.0, 0.0), (0.0, 0.0), (0.0, 0.0))
     #: share of the commands that are zero
     still: float = 0.1
+    #: he may take a step unasked from the beginning, not only once he has walked
+    steps: bool = False
     #: time between two commands [s]
     command_interval: float = 4.0
     #: bodies, sensors, latencies and pushes that he has to cope with
@@ -71,8 +73,8 @@ EXAM = LocomotionConfig(
 )
 
 _VELOCITIES = ((-0.3, 1.0), (-0.3, 0.3), (-0.8, 0.8))
-WALK = LocomotionConfig(command=_VELOCITIES, still=0.3, curriculum=0.3)
-WALK_EXAM = replace(EXAM, command=_VELOCITIES, randomization=replace(ON, **_EXAM_PUSHES))
+WALK = LocomotionConfig(command=_VELOCITIES, still=0.3, steps=True, curriculum=0.3)
+WALK_EXAM = replace(EXAM, command=_VELOCITIES, steps=True, randomization=replace(ON, **_EXAM_PUSHES))
 
 
 class Locomotion:
@@ -280,7 +282,7 @@ class Locomotion:
         self._plan_push(ids)
         self._command_anew(ids)
         self._rhythm.phase[ids], self._rhythm.pace[ids] = 0.5 * self._random.integers(0, 2, k), 0.0
-        self._rhythm.walked[ids] = False
+        self._rhythm.walked[ids] = config.steps
         self._feet[ids] = world.truth().feet[ids]
         readings = self._randomizer.sense(world.state().rows(ids), ids)
         self._history.fill(ids, self._encode(readings, self._action[ids], self._rhythm.rows(ids)))
