@@ -87,7 +87,7 @@ def brain() -> Brain:
 
 @pytest.fixture(scope="module")
 def policy_bytes(brain) -> bytes:
-    return PolicyExporter(brain, command=True).export({"phase": "walk", "step": 1})
+    return PolicyExporter(brain, command=True).export({"phase": "walk", "step": 1, "stumble_steps": True})
 
 
 @pytest.fixture
@@ -170,7 +170,7 @@ def by_hand(step: int) -> Rhythm:
     """
     pace = np.minimum(0.02 * min(step, WALKING), np.abs(WALK)) - 0.02 * max(step - WALKING, 0)
     phase = 0.03125 * max(step - 1, 0) % 1.0
-    return Rhythm(np.float64(phase), np.sign(WALK) * pace.clip(0.0), np.array(True))
+    return Rhythm(np.float64(phase), np.sign(WALK) * pace.clip(0.0))
 
 
 @pytest.mark.ros

@@ -23,6 +23,11 @@ from jack_contract.state import RobotState
 class Actor(Protocol):
     """Whatever decides."""
 
+    @property
+    def stumble_steps(self) -> bool:
+        """Whether it has learnt to take a step when he stumbles."""
+        ...
+
     def act(self, history: Float32, command: Float32 | None = None) -> Float32:
         """History (H, D) and command (3,) -> action (n,)."""
         ...
@@ -153,7 +158,7 @@ class Pilot:
         self._action = action
         targets = contract.action.targets(self._robot, action, contract.gait.offsets(self._robot, self._rhythm))
         if self.policy is not None:  # without one he holds still, whatever happens
-            pitching = contract.observation.pitch_rate(history)
+            pitching = contract.observation.pitch_rate(history) if self.policy.stumble_steps else 0.0
             self._rhythm = contract.gait.advance(
                 self._rhythm, self._follow(now), self._robot.control_period, pitching
             )

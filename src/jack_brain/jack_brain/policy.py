@@ -97,6 +97,11 @@ class Policy:
         """Environment steps it has learnt from."""
         return self.provenance["step"]
 
+    @property
+    def stumble_steps(self) -> bool:
+        """Whether it has learnt to take a step when he stumbles."""
+        return self.provenance.get("stumble_steps") is True
+
     def act(self, history: Float32, command: Float32 | None = None) -> Float32:
         """Decide.
 

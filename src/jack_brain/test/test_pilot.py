@@ -23,7 +23,8 @@ STAND, WALK = np.zeros(3, np.float32), np.array([0.5, 0.0, -0.25], np.float32)
 class Constant:
     """A policy that always says the same, and remembers what it was shown."""
 
-    def __init__(self, action: float | np.ndarray, value: float = 1.0) -> None:
+    def __init__(self, action: float | np.ndarray, value: float = 1.0, stumble_steps: bool = False) -> None:
+        self.stumble_steps = stumble_steps
         self.action = np.full(ROBOT.count, action, np.float32) if np.isscalar(action) else action
         self.expected = value
         self.seen: list[tuple[np.ndarray, np.ndarray]] = []
@@ -117,7 +118,8 @@ def test_the_first_target_of_a_policy_is_the_measured_pose():
 @pytest.mark.parametrize("command", [STAND, WALK], ids=["stand", "walk"])
 def test_the_policy_sees_what_it_saw_in_training(command):
     """The same frames, the same history, its own last action, the same rhythm: no second way to an observation."""
-    pilot, policy = Pilot(CONTRACT, config=AT_ONCE), Constant(np.linspace(-1, 1, ROBOT.count, dtype=np.float32))
+    action = np.linspace(-1, 1, ROBOT.count, dtype=np.float32)
+    pilot, policy = Pilot(CONTRACT, config=AT_ONCE), Constant(action, stumble_steps=True)
     pilot.offer(policy)
     pilot.command(command, 0.0)
     history, previous, rhythm = History(CONTRACT.observation), None, Rhythm.at_rest()
@@ -134,7 +136,7 @@ def test_the_policy_sees_what_it_saw_in_training(command):
         np.testing.assert_array_equal(policy.seen[-1][1], rhythm.pace.astype(np.float32))
         previous, offsets = policy.action, GAIT.offsets(ROBOT, rhythm)
         rhythm = GAIT.advance(rhythm, command, T, CONTRACT.observation.pitch_rate(frames))
-    assert offsets.any() == command.any()
+    assert offsets.any()  # told to stand, he stumbles: the readings are random
     np.testing.assert_allclose(decision.targets, CONTRACT.action.targets(ROBOT, policy.action, offsets), atol=1e-6)
 
 
@@ -188,20 +190,17 @@ def test_without_a_command_or_without_a_policy_he_does_not_step(policy):
     assert policy is None or not seen_rhythm(policy).any()
 
 
-@pytest.mark.parametrize("walked", [False, True])
-def test_who_stumbles_takes_a_step_if_he_ever_walked(walked):
+@pytest.mark.parametrize("learnt", [False, True])
+def test_who_stumbles_takes_a_step_if_his_policy_has_learnt_to(learnt):
     pilot = Pilot(CONTRACT, config=AT_ONCE)
-    pilot.offer(Constant(0.0))
-    pilot.command(WALK if walked else STAND, 0.0)
-    drive(pilot, 5)
-    pilot.command(STAND, 5 * T)
-    drive(pilot, 75, start=5 * T)
+    pilot.offer(Constant(0.0, stumble_steps=learnt))
+    drive(pilot, 80)
     falling, seen = rest(80 * T), CONTRACT.observation.history
     falling.angular_velocity = np.array([0.0, 1.5 * seen * GAIT.stumble, 0.0])  # a mean over all that he sees
     decisions = [pilot.tick(falling, 80 * T), *drive(pilot, 40, start=81 * T)]
     stepping = np.array([np.abs(offset_of(decision)).max() > 1e-9 for decision in decisions])
     assert not stepping[0] and not stepping[20:].any()  # half a cycle of 0.8 s
-    assert (stepping[1:20] == walked).all()
+    assert (stepping[1:20] == learnt).all()
 
 
 def test_after_a_fault_in_the_middle_of_a_step_he_begins_with_both_feet_down():

@@ -50,6 +50,7 @@ def test_a_sound_file_is_taken_from_bytes_and_from_disk(policy_file, contract, t
     for source in (policy_file, path):
         policy = Policy.load(source, contract)
         assert (policy.phase, policy.step, policy.provenance["seed"]) == ("walk", 7, 3)
+        assert policy.stumble_steps is False  # it does not say that it has learnt to
         assert 0 < policy.latency < 0.01
     assert policy.sha256 == hashlib.sha256(policy_file).hexdigest()
 

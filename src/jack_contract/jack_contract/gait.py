@@ -1,10 +1,9 @@
 """The rhythm of walking: a phase that a command or a stumble starts, and the steps that a policy corrects.
 
 The phase is a share of the cycle, in [0, 1): the left foot swings in the first half, the right one in the second.
-At 0 and 0.5 both feet are down; there it rests while nothing is asked for. Only who has walked and is pushed ahead
-or back takes a step; who was only ever told to stand never lifts a foot. The pattern follows the pace, which
-follows the command as fast as a body can. All of it is a function of what was asked for and what the policy sees,
-so that trainer, datasets and robot cannot disagree about it. Arrays are (..., D).
+At 0 and 0.5 both feet are down; there it rests while nothing is asked for and nobody stumbles. The pattern follows
+the pace, which follows the command as fast as a body can. All of it is a function of what was asked for and what
+the policy sees, so that trainer, datasets and robot cannot disagree about it. Arrays are (..., D).
 """
 
 from __future__ import annotations
@@ -39,17 +38,15 @@ class Rhythm:
     phase: Array
     #: vx, vy [m/s], yaw rate [rad/s], (..., 3)
     pace: Array
-    #: whether he has walked since he began, (...,)
-    walked: NDArray[np.bool_]
 
     @classmethod
     def at_rest(cls, shape: tuple[int, ...] = ()) -> Rhythm:
-        """Both feet down, and never walked."""
-        return cls(np.zeros(shape), np.zeros((*shape, _PACE_SIZE)), np.zeros(shape, bool))
+        """Both feet down."""
+        return cls(np.zeros(shape), np.zeros((*shape, _PACE_SIZE)))
 
     def rows(self, ids: Index) -> Rhythm:
         """Some robots of a batch, (k, ...)."""
-        return Rhythm(self.phase[ids], self.pace[ids], self.walked[ids])
+        return Rhythm(self.phase[ids], self.pace[ids])
 
 
 @dataclass(frozen=True)
@@ -101,16 +98,14 @@ class GaitSpec:
             rhythm: as it is.
             command: vx, vy [m/s], yaw rate [rad/s], (..., 3).
             elapsed: [s].
-            pitching: how fast he pitches, forwards or backwards, (...,) [rad/s].
+            pitching: how fast he pitches, forwards or backwards, (...,) [rad/s]; 0 for who has not learnt to step.
         """
         most = self.acceleration * elapsed
         pace = rhythm.pace + np.clip(command - rhythm.pace, -most, most)
         following = np.round(rhythm.phase + elapsed / self.period, _DECIMALS)
         finishing = np.minimum(following, np.ceil(2.0 * rhythm.phase) / 2)
-        paced = self._paced(pace)
-        walked = rhythm.walked | paced
-        goes_on = paced | walked & (np.abs(pitching) > self.stumble)
-        return Rhythm(np.where(goes_on, following, finishing) % 1.0, pace, walked)
+        goes_on = self._paced(pace) | (np.abs(pitching) > self.stumble)
+        return Rhythm(np.where(goes_on, following, finishing) % 1.0, pace)
 
     def lift(self, rhythm: Rhythm) -> Float64:
         """How far the left and the right foot are on their way up, 0 to 1, (..., 2)."""

@@ -22,7 +22,7 @@ STAND, WALK = np.zeros(3), np.array([0.5, 0.0, -0.2])
 def at(phase, pace=STAND) -> Rhythm:
     """A rhythm, or one for each of some phases."""
     phase = np.asarray(phase, float)
-    return Rhythm(phase, np.broadcast_to(pace, (*phase.shape, 3)), np.ones(phase.shape, bool))
+    return Rhythm(phase, np.broadcast_to(pace, (*phase.shape, 3)))
 
 
 def follow(rhythm: Rhythm, command: np.ndarray, ticks: int, gait: GaitSpec = GAIT) -> list[Rhythm]:
@@ -122,15 +122,6 @@ def test_who_stumbles_takes_a_step_and_another_while_he_stumbles(rest, pitching)
     assert rhythm.phase % 0.5 == pytest.approx(0.025)
 
 
-def test_who_was_only_told_to_stand_never_lifts_a_foot():
-    calm = Rhythm.at_rest()
-    for _ in range(5):
-        calm = GAIT.advance(calm, np.array([0.05, 0.0, 0.0]), T, 9.0)  # hardly a pace
-        assert calm.phase == 0.0 and not calm.walked
-    walked = follow(calm, WALK, 5)[-1]
-    assert walked.walked and follow(walked, STAND, 100)[-1].walked
-
-
 def test_each_of_many_stumbles_for_himself():
     many = GAIT.advance(at([0.0, 0.5, 0.25]), STAND, T, np.array([0.9, 0.1, 0.0]))
     assert many.phase.tolist() == pytest.approx([0.025, 0.5, 0.275])
@@ -192,7 +183,7 @@ def test_at_rest_nothing_is_offset():
 @pytest.mark.parametrize("contract", [CONTRACT, default_contract()], ids=["sample", "jack"])
 def test_half_a_cycle_later_and_mirrored_is_the_mirror_image(contract):
     gait, robot, mirror, rng = contract.gait, contract.robot, Mirror.of(contract), np.random.default_rng(0)
-    now = Rhythm(rng.random(50), rng.normal(size=(50, 3)), rng.random(50) < 0.5)
+    now = Rhythm(rng.random(50), rng.normal(size=(50, 3)))
     now.phase[:4], now.pace[1:8] = (0.0, 0.0, 0.5, 0.25), 0.0
     later = replace(now, phase=(now.phase + 0.5) % 1.0, pace=mirror.command(now.pace))
     np.testing.assert_allclose(gait.offsets(robot, later), mirror.action(gait.offsets(robot, now)), atol=1e-12)
@@ -209,7 +200,7 @@ def test_half_a_cycle_later_and_mirrored_is_the_mirror_image(contract):
 
 def test_a_batch_is_its_rows():
     rng = np.random.default_rng(0)
-    many, command = Rhythm(rng.random(40), rng.normal(size=(40, 3)), rng.random(40) < 0.5), rng.normal(size=(40, 3))
+    many, command = Rhythm(rng.random(40), rng.normal(size=(40, 3))), rng.normal(size=(40, 3))
     pitching = rng.normal(size=40)
     many.phase[:10], many.phase[10:20], many.pace[5:30:2], command[5:15] = 0.0, 0.5, 0.0, 0.0
     stepping, signal, following = GAIT.stepping(many), GAIT.signal(many), GAIT.advance(many, command, T, pitching)

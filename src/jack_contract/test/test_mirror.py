@@ -50,9 +50,9 @@ def test_encoding_the_mirrored_state_is_mirroring_the_encoded_state(contract):
     action = rng.normal(size=(20, robot.count)).astype(np.float32)
     gait, phase, pace = contract.gait, rng.random(20), rng.normal(size=(20, 3)).astype(np.float32)
     phase[:4], pace[:3] = (0.0, 0.5, 0.2, 0.0), 0.0
-    half_a_cycle_later = gait.signal(Rhythm((phase + 0.5) % 1.0, mirror.command(pace), np.array(True)))
+    half_a_cycle_later = gait.signal(Rhythm((phase + 0.5) % 1.0, mirror.command(pace)))
     ours = spec.encode(robot, reflected(contract, state), mirror.action(action), half_a_cycle_later)
-    theirs = mirror.frame(spec.encode(robot, state, action, gait.signal(Rhythm(phase, pace, np.array(True)))))
+    theirs = mirror.frame(spec.encode(robot, state, action, gait.signal(Rhythm(phase, pace))))
     kept = np.ones(spec.frame_size, bool)
     kept[spec.slices()["joint_position"]] = symmetric
     np.testing.assert_allclose(ours[:, kept], theirs[:, kept], atol=1e-5)

@@ -14,6 +14,7 @@ from jack_contract.errors import JackError
 from jack_contract.robot import RobotSpec
 from jack_contract.rotation import wxyz_to_xyzw, yaw
 from jack_contract.state import RobotState
+from jack_sim.scene import FLOOR
 
 FEET = ("left_foot", "right_foot")
 _IMU = "imu"
@@ -39,6 +40,8 @@ class Truth:
     centre_of_mass: Array
     #: sole centres in world at the start of the last substep, (N, 2, 3) [m]
     feet: Array
+    #: of the sole centres over the ground below them, (N, 2) [m]
+    sole_height: Array
     #: motor torques, (N, n) [N m]
     torque: Array
 
@@ -65,10 +68,15 @@ class BatchWorld:
         self._centres: Float64 = self.batch.bind("subtree_com")
         self._torque: Float64 = self.batch.bind("actuator_force")
         self._sensors: Float64 = self.batch.bind("sensordata")
+        self._tilts = False
         self._warnings = self.batch.warning[:, _DIVERGED, 1]  # last index: where it was, how often
         self._feet = [model.site(name).id for name in FEET]
         self._acceleration = model.sensor("imu_linear_acceleration").adr[0]
         self._home = model.key("home").qpos.copy()
+        self._floor = model.geom(FLOOR).id
+        x, y, z = _normal(model.geom_quat[self._floor])
+        #: how far the ground rises along x and y, (N, 2) [1]; `incline` changes it
+        self.slope: Float64 = np.tile((-x / z, -y / z), (count, 1))
         self.reset()
 
     def reset(self, ids: Index | None = None, qpos: Float64 | None = None, qvel: Float64 | None = None) -> None:
@@ -102,6 +110,18 @@ class BatchWorld:
         self.batch.rollout(self.substeps, controls, record=())  # as fast as one step, and as exact
         self._ctrl[:] = targets  # what holds when the next period begins; part of the batch's state
 
+    def incline(self, ids: Index, slope: Array) -> None:
+        """Let the ground of the robots `ids` rise by `slope` (k, 2) [1] along x and y, about the world's origin."""
+        if not self._tilts:  # a floor that was compiled level is taken for level, whatever its orientation
+            self.batch.expand("geom_sameframe")[:, self._floor] = mujoco.mjtSameFrame.mjSAMEFRAME_NONE.value
+            self._tilts = True
+        self.slope[ids] = slope
+        normal = np.concatenate((-slope, np.ones((len(slope), 1))), axis=-1)
+        normal /= np.linalg.norm(normal, axis=-1, keepdims=True)
+        # The shortest turn from z to the normal: half way between them lies its quaternion.
+        half = np.stack((1.0 + normal[:, 2], -normal[:, 1], normal[:, 0], np.zeros(len(slope))), axis=-1)
+        self.batch.expand("geom_quat")[ids, self._floor] = half / np.linalg.norm(half, axis=-1, keepdims=True)
+
     def diverged(self) -> NDArray[np.bool_]:
         """Robots whose physics broke down since their last reset, (N,); MuJoCo has teleported them."""
         return (self._warnings > 0).any(axis=1)
@@ -129,15 +149,24 @@ class BatchWorld:
         c, s = np.cos(heading), np.sin(heading)
         vx, vy, vz = self._qvel[:, 0], self._qvel[:, 1], self._qvel[:, 2]
         velocity = np.stack((c * vx + s * vy, c * vy - s * vx, vz), axis=-1)
+        feet = self._sites[:, self._feet]
         return Truth(
             self._qpos[:, :3],
             heading,
             velocity,
             self._qvel[:, :3],
             self._centres[:, 1],
-            self._sites[:, self._feet],
+            feet,
+            feet[..., 2] - np.einsum("nfi,ni->nf", feet[..., :2], self.slope),
             self._torque,
         )
+
+
+def _normal(quaternion: Array) -> Array:
+    """The z axis of a frame in world, (3,), of its orientation, w x y z."""
+    turned = np.zeros(3)
+    mujoco.mju_rotVecQuat(turned, np.array([0.0, 0.0, 1.0]), quaternion)
+    return turned
 
 
 def _require_layout(model: mujoco.MjModel, robot: RobotSpec) -> None:

@@ -12,10 +12,10 @@ import numpy as np
 
 from jack_contract.errors import JackError, UnknownNameError
 
-Collision = Literal["feet", "full"]
+Collision = Literal["legs", "full"]
 
-#: Geom groups of jack.xml: what one sees, the soles, the rest of the body.
-VISUAL_GROUP, SOLE_GROUP, BODY_GROUP = 2, 3, 4
+#: Geom groups of jack.xml: what one sees, the soles, the rest of the body but for the legs, the legs.
+VISUAL_GROUP, SOLE_GROUP, BODY_GROUP, LEG_GROUP = 2, 3, 4, 5
 #: Name of the mocap body and of the weld that a gantry adds.
 GANTRY = "gantry"
 #: Name of the root body.
@@ -23,7 +23,7 @@ ROOT = "pelvis"
 #: Name of the ground.
 FLOOR = "floor"
 #: How far the soles reach from under the pelvis [m].
-_REACH = 0.2
+REACH = 0.2
 _PREFIX = "scene_"
 
 
@@ -43,7 +43,7 @@ class SceneOptions:
 
     #: name of the scene; scene_names() lists them
     scene: str = "flat"
-    #: which geoms touch: "feet", the soles on the ground only (for training), or "full", the whole body
+    #: which geoms touch: "legs", the soles on the ground and the legs (for training), or "full", the whole body
     collision: Collision = "full"
     #: whether to keep what is only there to be looked at
     visuals: bool = True
@@ -73,8 +73,9 @@ class SceneOptions:
             )
 
 
-#: Thousands of worlds: only the soles touch, nothing to look at.
-TRAINING = SceneOptions(collision="feet", visuals=False)
+#: Thousands of worlds: only soles and legs touch, nothing to look at. A leg that could pass through the other one
+#: would learn to.
+TRAINING = SceneOptions(collision="legs", visuals=False)
 #: The one world that people see: everything touches, and a gantry can hold Jack.
 LIVE = SceneOptions(collision="full", visuals=True, gantry=True)
 
@@ -85,7 +86,9 @@ def load_spec(options: SceneOptions) -> mujoco.MjSpec:
     spec.option.timestep = options.timestep
     spec.option.iterations = options.iterations
     spec.option.ls_iterations = options.ls_iterations
-    if options.collision == "feet":
+    # What touches is looked for in boxes around it, and the ground's would stay as it is compiled (`incline`).
+    spec.option.disableflags |= mujoco.mjtDisableBit.mjDSBL_MIDPHASE.value
+    if options.collision == "legs":
         _strip_geoms(spec, BODY_GROUP)
     if not options.visuals:
         _strip_geoms(spec, VISUAL_GROUP)
@@ -117,7 +120,7 @@ def _tilt_ground(spec: mujoco.MjSpec, angle: float) -> None:
     spec.geom(FLOOR).quat = [np.cos(angle / 2), 0.0, -np.sin(angle / 2), 0.0]
     for key in spec.keys:
         qpos = np.array(key.qpos)
-        qpos[2] += _REACH * abs(np.sin(angle))
+        qpos[2] += REACH * abs(np.sin(angle))
         key.qpos = qpos
 
 

@@ -18,7 +18,7 @@ from scipy.spatial.transform import Rotation
 from jack_contract.arrays import Float64
 from jack_contract.rotation import wxyz_to_xyzw
 from jack_sim.robot_model import BASE, Frame, fixed_frames, link_ids
-from jack_sim.scene import BODY_GROUP, SOLE_GROUP, VISUAL_GROUP
+from jack_sim.scene import BODY_GROUP, LEG_GROUP, SOLE_GROUP, VISUAL_GROUP
 
 _GEOM = mujoco.mjtGeom
 #: Rounded meshes fill this share of the box around them, to the eye [1].
@@ -74,7 +74,7 @@ def _link(model: mujoco.MjModel, body: int) -> ET.Element:
                 visual = _shape_element("visual", model, geom, shape)
                 ET.SubElement(visual, "material", name=model.material(model.geom_matid[geom]).name)
                 link.append(visual)
-            elif group in (SOLE_GROUP, BODY_GROUP):
+            elif group in (SOLE_GROUP, BODY_GROUP, LEG_GROUP):
                 link.append(_shape_element("collision", model, geom, shape))
     return link
 

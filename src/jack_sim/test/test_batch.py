@@ -182,7 +182,7 @@ def test_another_robots_model_is_refused(model):
 def test_a_period_that_is_no_multiple_of_the_step_is_refused(model):
     with pytest.raises(JackError, match="no multiple"):
         BatchWorld(model, replace(ROBOT, control_period=0.018), 1)
-    assert BatchWorld(load_model(SceneOptions(collision="feet", timestep=0.004)), ROBOT, 1).substeps == 5
+    assert BatchWorld(load_model(SceneOptions(collision="legs", timestep=0.004)), ROBOT, 1).substeps == 5
 
 
 def test_an_imu_that_is_turned_is_refused():
@@ -190,3 +190,21 @@ def test_an_imu_that_is_turned_is_refused():
     spec.site("imu").quat = [math.sqrt(0.5), 0, 0, math.sqrt(0.5)]
     with pytest.raises(JackError, match="IMU"):
         BatchWorld(spec.compile(), ROBOT, 1)
+
+
+def test_inclined_ground_is_the_ramp_that_would_have_been_compiled():
+    ramp = BatchWorld(load_model(replace(TRAINING, slope=5.0)), ROBOT, 1)
+    rise = np.tan(np.radians(5.0))
+    np.testing.assert_allclose(ramp.slope, [[rise, 0.0]])
+    world = BatchWorld(load_model(TRAINING), ROBOT, 3)
+    world.incline(np.array([0, 1]), np.array([[0.0, -rise], [rise, 0.0]]))
+    world.reset(np.arange(3), np.tile(ramp.home, (3, 1)), np.zeros((3, world.batch.model.nv)))
+    for _ in range(20):
+        ramp.step(ROBOT.default_position[None])
+        world.step(np.tile(ROBOT.default_position, (3, 1)))
+    np.testing.assert_allclose(world.truth().position[1], ramp.truth().position[0], atol=1e-9)
+    level, sideways = world.truth().position[2], world.truth().position[0]
+    assert np.abs(level - ramp.truth().position[0]).max() > 1e-3
+    assert abs(sideways[1] - level[1]) > 1e-3
+    heights = world.truth().sole_height
+    assert np.abs(heights).max() < 0.02  # over the ground, however that lies

@@ -5,6 +5,7 @@ import pytest
 from jack_contract.errors import JackError, UnknownNameError
 from jack_sim.scene import (
     BODY_GROUP,
+    LEG_GROUP,
     LIVE,
     SOLE_GROUP,
     TRAINING,
@@ -69,18 +70,18 @@ def test_the_two_sides_are_mirror_images():
             assert model.body_mass[body] == model.body_mass[other]
 
 
-def test_only_the_soles_touch_in_training():
+def test_only_soles_and_legs_touch_in_training():
     model = load_model(TRAINING)
     touching = [i for i in range(model.ngeom) if model.geom_contype[i] or model.geom_conaffinity[i]]
-    assert {model.geom_group[i] for i in touching} == {0, SOLE_GROUP}
-    assert len(_geoms(model, SOLE_GROUP)) == 8
+    assert {model.geom_group[i] for i in touching} == {0, SOLE_GROUP, LEG_GROUP}
+    assert len(_geoms(model, SOLE_GROUP)) == 8 and len(_geoms(model, LEG_GROUP)) == 6
     assert not _geoms(model, VISUAL_GROUP) and not _geoms(model, BODY_GROUP)
     assert model.nmesh == model.ntex == model.nmat == 0
 
 
 def test_everything_touches_in_the_live_world():
     model = load_model(LIVE)
-    touching = {model.body(model.geom_bodyid[i]).name for i in _geoms(model, BODY_GROUP)}
+    touching = {model.body(model.geom_bodyid[i]).name for i in _geoms(model, BODY_GROUP) + _geoms(model, LEG_GROUP)}
     parts = ("thigh", "shin", "foot", "upper_arm", "forearm")
     limbs = {f"{side}_{part}_link" for side in ("left", "right") for part in parts}
     assert limbs | {"torso", "head", "pelvis"} <= touching

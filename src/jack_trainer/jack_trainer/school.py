@@ -265,6 +265,7 @@ class School:
             "code": __version__,
             "run": self.run_folder.name,
             "brain": self.options.brain,
+            "stumble_steps": self.phase.task.stumble_steps,
         }
 
     def _save_options(self) -> None:

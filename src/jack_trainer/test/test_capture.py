@@ -5,7 +5,7 @@ import pytest
 
 from jack_contract.gait import GaitSpec, Rhythm
 from jack_sim.batch import Truth
-from jack_trainer.tasks.capture import AHEAD, OUTSIDE, landing_error, standing_error
+from jack_trainer.tasks.capture import AHEAD, APART, OUTSIDE, landing_error, standing_error
 
 #: A body this high falls with a time constant of sqrt(0.981 / 9.81) = 0.31623 s [m].
 HEIGHT = 0.981
@@ -22,6 +22,7 @@ def standing(count: int = 1) -> Truth:
         world_velocity=nothing,
         centre_of_mass=np.tile([1.0, 2.0, 0.9], (count, 1)),
         feet=np.tile([[1.0, 2.1, 0.0], [1.0, 1.9, 0.0]], (count, 1, 1)),
+        sole_height=np.zeros((count, 2)),
         torque=np.zeros((count, 1)),
     )
 
@@ -35,7 +36,7 @@ def turned(truth: Truth, angle: float) -> Truth:
 
 
 def walking(phase: np.ndarray, pace: np.ndarray) -> Rhythm:
-    return Rhythm(phase, pace, np.ones(phase.shape, bool))
+    return Rhythm(phase, pace)
 
 
 def stepping(phase: float, *pace: float) -> Rhythm:
@@ -78,8 +79,15 @@ def test_what_is_left_of_the_step_lets_the_capture_point_run_away():
     # 0.2 s before the step ends, 0.1 m ahead of the standing foot: by then it is 0.1 e^(0.2 / 0.31623) = 0.18822 m
     truth = standing()
     truth.centre_of_mass[0] = 1.1, 1.9, 0.9
-    truth.feet[0, 0] = 1.18822, 1.9 + OUTSIDE, 0.05
+    truth.feet[0, 0] = 1.18822, 1.9 + APART, 0.05
     assert landing_error(truth, np.array([HEIGHT]), GAIT, stepping(0.25)) == pytest.approx(0.0, abs=1e-5)
+
+
+def test_a_foot_never_lands_across_the_other_one():
+    truth, height, landed = standing(), np.array([HEIGHT]), np.nextafter(0.5, 0.0)
+    truth.centre_of_mass[0, 1] = 1.7  # far to the right of the standing foot, where the left one cannot get
+    truth.feet[0, 0, 1] = 1.9 + APART
+    assert landing_error(truth, height, GAIT, stepping(landed)) == pytest.approx(0.0, abs=1e-9)
 
 
 @pytest.mark.parametrize("angle", [0.5, -2.0, np.pi])

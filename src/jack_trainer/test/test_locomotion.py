@@ -160,8 +160,9 @@ def test_who_starts_anew_is_asked_anew_and_sees_it_at_once(make_locomotion):
     assert seen[[0, 2]].all() and not seen[1].any()  # he stands, and is told the pace from which he sets out
 
 
-def test_who_is_told_to_walk_is_shown_the_rhythm_and_moved_by_it(make_locomotion, contract, monkeypatch):
-    environment = make_locomotion(8, command=ASKED, still=0.5, **NEVER_FALLS)
+@pytest.mark.parametrize("stumbles", [False, True])
+def test_who_is_told_to_walk_is_shown_the_rhythm_and_moved_by_it(make_locomotion, contract, monkeypatch, stumbles):
+    environment = make_locomotion(8, command=ASKED, still=0.5, stumble_steps=stumbles, **NEVER_FALLS)
     seen, targets = environment.reset(), []
     original, gait, robot = environment.world.step, contract.gait, contract.robot
     monkeypatch.setattr(
@@ -174,7 +175,7 @@ def test_who_is_told_to_walk_is_shown_the_rhythm_and_moved_by_it(make_locomotion
         np.testing.assert_array_equal(seen.command, rhythm.pace.astype(np.float32))
         np.testing.assert_allclose(seen.proprioception[:, -1, at], gait.signal(rhythm), atol=1e-6)
         offsets = gait.offsets(robot, rhythm)
-        pitching = contract.observation.pitch_rate(seen.proprioception).copy()
+        pitching = contract.observation.pitch_rate(seen.proprioception) * stumbles
         seen, motion = environment.step(action).observation, environment.motion
         np.testing.assert_allclose(targets[-1], contract.action.targets(robot, action, offsets), atol=1e-9)
         np.testing.assert_array_equal(motion.joint_target, robot.default_position + offsets)
@@ -609,3 +610,23 @@ def test_a_seed_decides_everything(make_locomotion):
         frames.append(seen)
     np.testing.assert_array_equal(frames[0], frames[1])
     assert not np.array_equal(frames[0], frames[2])
+
+
+def test_the_ground_is_inclined_anew_in_every_episode_and_goes_with_the_state(make_locomotion):
+    environment = make_locomotion(64, incline=0.1, episode=0.1, start_joint_noise=0.0, start_velocity=0.0)
+    environment.reset()
+    slope = environment.world.slope.copy()
+    rise = np.linalg.norm(slope, axis=-1)
+    assert 0.0 <= rise.min() < 0.02 and 0.08 < rise.max() <= np.tan(0.1)
+    assert (slope > 0).any(axis=0).all() and (slope < 0).any(axis=0).all()  # in any direction
+    for _ in range(5):
+        environment.step(still(environment))
+        assert np.abs(environment.motion.foot_height).max() < 0.05
+    assert (environment.world.slope != slope).any(axis=-1).all()
+    other = make_locomotion(64, incline=0.1, episode=0.1, start_joint_noise=0.0, start_velocity=0.0)
+    other.reset()
+    other.random.bit_generator.state = environment.random.bit_generator.state
+    other.load_state_dict(environment.state_dict())
+    for _ in range(3):
+        seen = [e.step(still(e)).observation.proprioception.copy() for e in (environment, other)]
+        np.testing.assert_array_equal(*seen)

@@ -20,6 +20,9 @@ GRAVITY = 9.81
 #: 0.2 m apart, T = 0.32 s and tau = 0.26 s: T / (e^(T / tau) - 1) and 0.2 m / (e^(T / tau) + 1). Whoever learns to
 #: walk without being told lands further out and behind (0.15 m, 0.31 s), and falls more.
 AHEAD, OUTSIDE = 0.13, 0.045
+#: A foot lands no nearer to the other one than this, sideways [m]: soles are 0.1 m wide, and legs do not pass
+#: through each other. Who is pushed over his standing foot has to step there with the next one.
+APART = 0.13
 
 
 def standing_error(truth: Truth, height: Array, lean: Array) -> Float64:
@@ -56,7 +59,8 @@ def landing_error(truth: Truth, height: Array, gait: GaitSpec, rhythm: Rhythm) -
     remaining = gait.period * (0.5 - rhythm.phase % 0.5)
     grown = np.exp(remaining * np.sqrt(GRAVITY / np.maximum(height, 0.1)))
     landing = _capture_point(truth, height, standing) * grown[:, None] - AHEAD * rhythm.pace[:, :2]
-    landing[:, 1] += np.where(left, OUTSIDE, -OUTSIDE)
+    side = np.where(left, 1.0, -1.0)
+    landing[:, 1] = side * np.maximum(side * landing[:, 1] + OUTSIDE, APART)
     return np.linalg.norm(_heading_frame(truth, swinging - standing) - landing, axis=-1)
 
 
