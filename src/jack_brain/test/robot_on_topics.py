@@ -16,6 +16,7 @@ import numpy as np
 import rclpy
 from jack_msgs.msg import BrainStatus, JointCommand
 from jack_msgs.msg import Policy as PolicyMessage
+from rclpy.client import Client
 from rclpy.context import Context
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
@@ -27,6 +28,9 @@ from jack_contract.state import RobotState
 from jack_contract.wire import fill_imu, fill_joint_state, fill_stamp
 
 LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL, reliability=ReliabilityPolicy.RELIABLE)
+
+#: Until a server has met a new client too [s]: before, it answers to nobody, after waiting for 0.1 s (rmw_fastrtps).
+SETTLING = 0.5
 
 
 def start_brain(domain: int, **parameters: object) -> subprocess.Popen[str]:
@@ -77,6 +81,7 @@ class RobotOnTopics:
         self.node = Node("robot", context=self.context)
         self._joints = self.node.create_publisher(JointState, "joint_states", qos_profile_sensor_data)
         self._imu = self.node.create_publisher(Imu, "imu/data", qos_profile_sensor_data)
+        self._clients: dict[str, Client] = {}
         self.policies = self.node.create_publisher(PolicyMessage, "policy", LATCHED)
         self.commands: list[tuple[float, JointCommand]] = []
         self.status: BrainStatus | None = None
@@ -146,11 +151,12 @@ class RobotOnTopics:
 
     def call(self, kind: Any, name: str, request: Any = None) -> Any:
         """Call a service of the brain."""
-        client = self.node.create_client(kind, name)
-        assert client.wait_for_service(timeout_sec=10.0), name
-        future = client.call_async(request or kind.Request())
+        if name not in self._clients:
+            self._clients[name] = self.node.create_client(kind, name)
+            assert self._clients[name].wait_for_service(timeout_sec=10.0), name
+            time.sleep(SETTLING)
+        future = self._clients[name].call_async(request or kind.Request())
         wait(future.done)
-        self.node.destroy_client(client)
         return future.result()
 
     def close(self) -> None:

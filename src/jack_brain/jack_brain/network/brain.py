@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
 
-from jack_brain.network.heads import GaussianHead, Readout, ValueHead
+from jack_brain.network.heads import GaussianHead, ValueHead
 from jack_brain.network.normaliser import RunningNormaliser
 from jack_brain.network.presets import PRESETS, BrainSize
 from jack_brain.network.symmetry import Symmetry
@@ -43,6 +43,8 @@ class Output:
     mean: Tensor
     #: expected return in units of `Brain.value_normaliser` (its `restore` gives the return itself), (B, 1)
     value: Tensor | None
+    #: squared error of what the action's answer tells of the truth, (B, 1); None where nobody told it
+    surprise: Tensor | None = None
 
 
 class Brain(nn.Module):
@@ -116,18 +118,16 @@ class Brain(nn.Module):
             return self._tick(inputs, value, past)
         right = self.symmetry.right(inputs.proprioception)
         output = self._tick(self.symmetry.inputs(inputs, right), value, None)
-        return Output(self.symmetry.action(output.mean, right), output.value)
+        return replace(output, mean=self.symmetry.action(output.mean, right))
 
     def _tick(self, inputs: Inputs, value: bool, past: Memory | None) -> Output:
         memory = self.state(inputs.proprioception, inputs.command, past)
-        mean = self._read(self.action_head, self.action_head.token, memory)
+        answer, _ = self.trunk.extend(self.action_head.token, memory)
+        mean = self.action_head(answer)
         if not value:
             return Output(mean, None)
-        return Output(mean, self._read(self.value_head, self.value_head.question(inputs.truth), memory))
-
-    def _read(self, head: Readout, question: Tensor, memory: Memory) -> Tensor:
-        answer, _ = self.trunk.extend(question, memory)
-        return head(answer)
+        asked, _ = self.trunk.extend(self.value_head.question(inputs.truth), memory)
+        return Output(mean, self.value_head(asked), self.action_head.surprise(answer, inputs.truth))
 
 
 def _initialise(brain: Brain) -> None:

@@ -26,6 +26,13 @@ class Readout(nn.Module):
         return self.linear(self.norm(answer.squeeze(1)))
 
 
+#: Numbers in the truth: velocity in the heading frame (3) [m/s]; what the reward measures of it, vx, vy, yaw rate
+#: less what is asked for, averaged over half a gait cycle (3) [m/s, m/s, rad/s].
+TRUTH_SIZE = 6
+#: Velocities of some 0.3 m/s and rad/s are to weigh as much as the normalised readings.
+VELOCITY_GAIN = 4.0
+
+
 class GaussianHead(Readout):
     """A normal distribution over actions: a mean that is read out, and a spread that is learnt as it is."""
 
@@ -33,13 +40,18 @@ class GaussianHead(Readout):
         """Starts at means near zero and standard deviation `std`."""
         super().__init__(width, actions, gain=0.01)
         self.log_std = nn.Parameter(torch.full((actions,), math.log(std)))
+        self.estimate = nn.Linear(width, TRUTH_SIZE)
 
+    def surprise(self, answer: Tensor, truth: Tensor | None) -> Tensor | None:
+        """Squared error of what the trunk's answer (B, 1, width) tells of the truth (B, 6), (B, 1).
 
-#: Numbers in the truth: velocity in the heading frame (3) [m/s]; what the reward measures of it, vx, vy, yaw rate
-#: less what is asked for, averaged over half a gait cycle (3) [m/s, m/s, rad/s].
-TRUTH_SIZE = 6
-#: Velocities of some 0.3 m/s and rad/s are to weigh as much as the normalised readings.
-VELOCITY_GAIN = 4.0
+        Who is also asked how fast he moves learns sooner to feel it (concurrent estimation, Ji et al. 2022, arXiv
+        2202.05481).
+        """
+        if truth is None:
+            return None
+        told = self.estimate(self.norm(answer.squeeze(1)))
+        return (told - VELOCITY_GAIN * truth).square().mean(-1, keepdim=True)
 
 
 class ValueHead(Readout):

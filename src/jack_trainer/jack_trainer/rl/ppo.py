@@ -51,6 +51,8 @@ class PPOConfig:
     noise: float = 0.5
     #: weight of the value loss: its gradient through the shared trunk outweighs the policy's many times over
     value: float = 0.3
+    #: weight of the error of what the action's part of the brain can tell of the truth
+    estimate: float = 0.0
     #: step size at the start
     rate: float = 1e-3
     #: the step size is kept within these
@@ -209,6 +211,8 @@ class PPO:
         value_loss = (output.value.squeeze(-1) - part.returns).square().mean()
         spread = entropy(brain.log_std)
         loss = policy_loss + config.value * value_loss - config.entropy * spread
+        if config.estimate and output.surprise is not None:
+            loss = loss + config.estimate * output.surprise.mean()
         with torch.no_grad():
             moved = divergence(part.mean, old_log_std, output.mean, brain.log_std)
             clipped = (ratio != within).float().mean()
