@@ -1,9 +1,11 @@
-"""What mirror, stepping reference and curriculum are good for: walking after the same wall time, with one left out.
+"""What each part of the school is good for: walking after the same wall time, with one left out.
 
 - no mirror: the network sees both sides of the body as they are, and learns each step twice;
 - no reference: actions are offsets from the default pose alone. The rhythm remains, in what he sees and in
   what he is rewarded for;
-- no curriculum: the whole of the commands and pushes from the first step on.
+- no curriculum: the whole of the commands and pushes from the first step on;
+- no landing: no reward for feet that land where the capture point wants them;
+- no estimate: the action's part of the brain is not asked how fast he moves.
 
 All are examined alike (`trials.py`). The sides come in random order for each seed.
 """
@@ -24,16 +26,13 @@ from rich.table import Table
 from rich.text import Text
 from trials import EPISODES, Records, Trial, Variant, attempt, spread
 
-#: More steps than anybody takes: the clock ends these trainings.
-_UNLIMITED = 10**12
-
 
 @dataclass(frozen=True)
 class Options:
     """What to measure."""
 
     #: wall time of each training [min]
-    minutes: float = 5.0
+    minutes: float = 10.0
     #: seeds 0, 1, ... of so many trainings of each side
     seeds: int = 1
     #: the phase to train
@@ -72,11 +71,28 @@ def _without_curriculum(phase: str) -> Variant:
     return Variant(lesson=replace(lesson, task=replace(lesson.task, curriculum=1.0)))
 
 
+def _without_landing(phase: str) -> Variant:
+    from jack_trainer.phases import PHASES
+
+    lesson = PHASES[phase]
+    weights = replace(lesson.task.weights, landing=0.0)
+    return Variant(lesson=replace(lesson, task=replace(lesson.task, weights=weights)))
+
+
+def _without_estimate(phase: str) -> Variant:
+    from jack_trainer.phases import PHASES
+
+    lesson = PHASES[phase]
+    return Variant(lesson=replace(lesson, ppo=replace(lesson.ppo, estimate=0.0)))
+
+
 SIDES: dict[str, Callable[[str], Variant]] = {
     "complete": _complete,
     "no mirror": _without_mirror,
     "no reference": _without_reference,
     "no curriculum": _without_curriculum,
+    "no landing": _without_landing,
+    "no estimate": _without_estimate,
 }
 
 
@@ -84,7 +100,7 @@ def measure(options: Options, side: str, seed: int) -> Trial:
     """One training of one side, and its exam."""
     from jack_trainer.training import TrainOptions
 
-    given = TrainOptions(options.phase, _UNLIMITED, seed, environments=options.environments, until_passed=False)
+    given = TrainOptions(options.phase, seed=seed, environments=options.environments, until_passed=False)
     return attempt(side, given, SIDES[side](options.phase), 60.0 * options.minutes)
 
 

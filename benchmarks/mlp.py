@@ -43,6 +43,7 @@ class Perceptrons(nn.Module):
         width, inputs = _width(contract, size), _inputs(contract)
         self.actor = _perceptron(inputs, width, contract.robot.count, gain=0.01)
         self.critic = _perceptron(inputs + TRUTH_SIZE, width, 1, gain=1.0)
+        self.estimate = nn.Linear(width, TRUTH_SIZE)
         self.log_std = nn.Parameter(torch.full((contract.robot.count,), math.log(std)))
 
     def forward(self, inputs: Inputs, *, value: bool = True) -> Output:
@@ -58,10 +59,13 @@ class Perceptrons(nn.Module):
         if command is None:
             raise JackError("The perceptrons need a command.")
         seen = torch.cat((self.normaliser(frames).flatten(1), VELOCITY_GAIN * command), dim=-1)
+        features = self.actor[:-1](seen)
+        mean = self.actor[-1](features)
         if not value:
-            return Output(self.actor(seen), None)
+            return Output(mean, None)
         known = torch.zeros_like(seen[:, :TRUTH_SIZE]) if truth is None else VELOCITY_GAIN * truth
-        return Output(self.actor(seen), self.critic(torch.cat((seen, known), dim=-1)))
+        error = (self.estimate(features) - known).square().mean(-1, keepdim=True)
+        return Output(mean, self.critic(torch.cat((seen, known), dim=-1)), None if truth is None else error)
 
 
 def perceptrons(contract: Contract, size: BrainSize, std: float) -> Brain:
@@ -89,10 +93,11 @@ def _inputs(contract: Contract) -> int:
 def _width(contract: Contract, size: BrainSize) -> int:
     """The width w at which both perceptrons and the spread have as many parameters as the brain, or just fewer.
 
-    With i inputs, t more for the critic, and n actions they have 2 w^2 + (2 i + t + n + 5) w + 2 n + 1.
+    With i inputs, t more for the critic, which the actor's features tell, and n actions they have
+    2 w^2 + (2 i + 2 t + n + 5) w + 2 n + t + 1.
     """
     with torch.random.fork_rng():  # whoever asks must not meet other random numbers for it
         wanted = parameters(Brain(contract, size))
     n = contract.robot.count
-    b, c = 2 * _inputs(contract) + TRUTH_SIZE + n + 5, 2 * n + 1 - wanted
+    b, c = 2 * _inputs(contract) + 2 * TRUTH_SIZE + n + 5, 2 * n + TRUTH_SIZE + 1 - wanted
     return math.floor((-b + math.sqrt(b * b - 8 * c)) / 4)

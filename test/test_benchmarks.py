@@ -142,6 +142,12 @@ def test_each_ablation_leaves_out_what_it_says_and_nothing_else():
     lesson = SIDES["no curriculum"]("walk").lesson
     assert lesson.task.curriculum == 1.0
     assert replace(lesson, task=replace(lesson.task, curriculum=PHASES["walk"].task.curriculum)) == PHASES["walk"]
+    lesson = SIDES["no landing"]("walk").lesson
+    assert lesson.task.weights.landing == 0.0
+    assert replace(lesson, task=replace(lesson.task, weights=PHASES["walk"].task.weights)) == PHASES["walk"]
+    lesson = SIDES["no estimate"]("walk").lesson
+    assert lesson.ppo.estimate == 0.0
+    assert replace(lesson, ppo=PHASES["walk"].ppo) == PHASES["walk"]
 
 
 def test_a_trial_teaches_the_variant_and_examines_the_policy_file_that_came_of_it(monkeypatch):

@@ -29,7 +29,7 @@ from jack_contract.wire import fill_imu, fill_joint_state, fill_stamp
 
 LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL, reliability=ReliabilityPolicy.RELIABLE)
 
-#: Until a server has met a new client too [s]: before, it answers to nobody, after waiting for 0.1 s (rmw_fastrtps).
+#: Until a server has met a new client too [s]: before, it answers to nobody (rmw_fastrtps waits 0.1 s for it).
 SETTLING = 0.5
 
 

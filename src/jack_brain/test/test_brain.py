@@ -78,6 +78,16 @@ def test_no_truth_is_as_good_as_none_that_differs_from_zero(brain, some):
     torch.testing.assert_close(brain(some).value, known.value)
 
 
+def test_what_the_action_tells_of_the_truth_is_held_against_it(brain, some):
+    truth = torch.randn(len(some.proprioception), 6, generator=torch.Generator().manual_seed(3))
+    with torch.no_grad():
+        brain.action_head.estimate.weight.zero_()
+        brain.action_head.estimate.bias.copy_(torch.arange(6.0))
+    expected = ((torch.arange(6.0) - 4.0 * truth) ** 2).mean(dim=-1, keepdim=True)
+    torch.testing.assert_close(brain(replace(some, truth=truth)).estimate_error, expected)
+    assert brain(some).estimate_error is None  # nobody told it
+
+
 class Nothing(nn.Module):
     """An encoder that a brain never had."""
 

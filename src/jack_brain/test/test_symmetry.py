@@ -60,6 +60,8 @@ def test_the_truth_is_mirrored_with_the_body():
     value = made(Inputs(frames, command, truth=truth)).value
     assert torch.equal(made(Inputs(*mirrored(frames, command), truth=opposite)).value, value)
     assert not torch.allclose(made(Inputs(*mirrored(frames, command), truth=truth)).value, value, atol=1e-3)
+    error = made(Inputs(frames, command, truth=truth)).estimate_error
+    assert torch.equal(made(Inputs(*mirrored(frames, command), truth=opposite)).estimate_error, error)
 
 
 def test_a_brain_without_it_is_not_symmetric():

@@ -132,8 +132,8 @@ class GaitSpec:
         return np.array(self.stride)
 
 
-#: Two steps [s]. He falls to the side with a time constant of 0.26 s, and a slower beat is harder to learn: at 0.64 s
-#: 22 of 100 pushed robots survived after 1.2 million samples, with this beat 83.
+#: Two steps [s]. He falls to the side with a time constant of 0.26 s, and a slower beat is harder to learn: at
+#: 0.64 s 22 of 100 pushed robots survived after 1.2 million samples, with this beat 83.
 _PERIOD = 0.5
 #: Offsets of the joints when the left foot is highest: that leg is bent, and both lean to the left, which brings
 #: the body over the right foot [rad].

@@ -44,7 +44,7 @@ class Output:
     #: expected return in units of `Brain.value_normaliser` (its `restore` gives the return itself), (B, 1)
     value: Tensor | None
     #: squared error of what the action's answer tells of the truth, (B, 1); None where nobody told it
-    surprise: Tensor | None = None
+    estimate_error: Tensor | None = None
 
 
 class Brain(nn.Module):
@@ -127,7 +127,7 @@ class Brain(nn.Module):
         if not value:
             return Output(mean, None)
         asked, _ = self.trunk.extend(self.value_head.question(inputs.truth), memory)
-        return Output(mean, self.value_head(asked), self.action_head.surprise(answer, inputs.truth))
+        return Output(mean, self.value_head(asked), self.action_head.estimate_error(answer, inputs.truth))
 
 
 def _initialise(brain: Brain) -> None:

@@ -42,7 +42,7 @@ class GaussianHead(Readout):
         self.log_std = nn.Parameter(torch.full((actions,), math.log(std)))
         self.estimate = nn.Linear(width, TRUTH_SIZE)
 
-    def surprise(self, answer: Tensor, truth: Tensor | None) -> Tensor | None:
+    def estimate_error(self, answer: Tensor, truth: Tensor | None) -> Tensor | None:
         """Squared error of what the trunk's answer (B, 1, width) tells of the truth (B, 6), (B, 1).
 
         Who is also asked how fast he moves learns sooner to feel it (concurrent estimation, Ji et al. 2022, arXiv

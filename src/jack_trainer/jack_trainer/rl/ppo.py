@@ -2,6 +2,8 @@
 
     L(theta) = E[min(r A, clip(r, 1 - eps, 1 + eps) A)] - c_v (V - R)^2 + c_e H,   r = pi(a|s) / pi_old(a|s)
 
+less, where a simulator tells the truth, c_t (T - t)^2: what the same features say of it.
+
 The step size follows the divergence between the policy before and after (rsl_rl's adaptive rule): too far,
 slower; not far enough, faster.
 """
@@ -51,8 +53,8 @@ class PPOConfig:
     noise: float = 0.5
     #: weight of the value loss: its gradient through the shared trunk outweighs the policy's many times over
     value: float = 0.3
-    #: weight of the error of what the action's part of the brain can tell of the truth
-    estimate: float = 0.0
+    #: weight of the error of what the action's answer tells of the truth, where the task tells any
+    estimate: float = 0.1
     #: step size at the start
     rate: float = 1e-3
     #: the step size is kept within these
@@ -211,8 +213,8 @@ class PPO:
         value_loss = (output.value.squeeze(-1) - part.returns).square().mean()
         spread = entropy(brain.log_std)
         loss = policy_loss + config.value * value_loss - config.entropy * spread
-        if config.estimate and output.surprise is not None:
-            loss = loss + config.estimate * output.surprise.mean()
+        if output.estimate_error is not None:
+            loss = loss + config.estimate * output.estimate_error.mean()
         with torch.no_grad():
             moved = divergence(part.mean, old_log_std, output.mean, brain.log_std)
             clipped = (ratio != within).float().mean()
