@@ -32,7 +32,7 @@ TOLERANCE = 1e-5
 #: What he is asked for at first, and for how many steps.
 WALK, WALKING = np.array([0.6, -0.2, 0.4], np.float32), 20
 #: When both his feet are down after that [steps].
-AT_REST = 51
+AT_REST = 40
 
 
 def command_at(step: int) -> np.ndarray:
@@ -165,11 +165,11 @@ def test_batch_world_and_messages_give_one_observation_and_one_action(brain, pol
 def by_hand(step: int) -> Rhythm:
     """The rhythm at a step: he takes up the pace by 0.02 a step, 1 m/s^2, and gives it up likewise.
 
-    The phase makes 0.02 s of 0.5 s a step from the second one with a pace on. Told to stand at 20, he has hardly a
-    pace left at 39, in the right foot's second step, which ends at `AT_REST`.
+    The phase makes 0.02 s of 0.52 s a step from the second one with a pace on. Told to stand at 20, he has hardly a
+    pace left at 39, in the left foot's second step, which ends at `AT_REST`.
     """
     pace = np.minimum(0.02 * min(step, WALKING), np.abs(WALK)) - 0.02 * max(step - WALKING, 0)
-    phase = 0.04 * max(step - 1, 0) % 1.0
+    phase = max(step - 1, 0) / 26 % 1.0
     return Rhythm(np.float64(phase), np.sign(WALK) * pace.clip(0.0))
 
 

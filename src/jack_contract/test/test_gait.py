@@ -122,6 +122,17 @@ def test_who_stumbles_takes_a_step_and_another_while_he_stumbles(rest, pitching)
     assert rhythm.phase % 0.5 == pytest.approx(0.025)
 
 
+@pytest.mark.parametrize("ticks", [13, 16, 35])
+def test_a_step_takes_half_a_period_to_the_tick(ticks):
+    """Fractions that no float holds add up to exactly one half, ten times over."""
+    gait = replace(GAIT, period=2 * ticks * T)
+    walking = follow(at(0.0), WALK, 20 * ticks, gait)
+    changes = [k for k, rhythm in enumerate(walking, start=1) if rhythm.phase in (0.0, 0.5)]
+    assert changes == list(range(ticks, 20 * ticks + 1, ticks))
+    last = follow(walking[-1], STAND, 100, gait)
+    assert last[-1].phase in (0.0, 0.5) and not gait.stepping(last[-1])
+
+
 def test_each_of_many_stumbles_for_himself():
     many = GAIT.advance(at([0.0, 0.5, 0.25]), STAND, T, np.array([0.9, 0.1, 0.0]))
     assert many.phase.tolist() == pytest.approx([0.025, 0.5, 0.275])
@@ -324,4 +335,4 @@ def test_no_zero_of_the_default_gait_has_a_sign():
 def test_a_robot_without_legs_gets_a_rhythm_without_offsets():
     joint = sample_robot().joints[0]
     crane = RobotSpec("crane", (replace(joint, name="left_winch"), replace(joint, name="right_winch")), 0.02)
-    assert default_gait(crane) == GaitSpec(0.5, (0.0, 0.0), ((0.0, 0.0, 0.0),) * 2)
+    assert default_gait(crane) == GaitSpec(0.52, (0.0, 0.0), ((0.0, 0.0, 0.0),) * 2)

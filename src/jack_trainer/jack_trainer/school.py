@@ -30,6 +30,8 @@ from jack_trainer.rl.ppo import PPO, BreakdownError, UpdateStats
 from jack_trainer.tasks.locomotion import Locomotion, LocomotionConfig
 from jack_trainer.training import Listener, PolicyFile, Progress, TrainOptions, TrainResult
 
+#: From this age on the time between two exams grows with a training [s]: an exam takes 10 s of it.
+_YOUNG = 120.0
 #: Makes what learns: for a contract, of a size, with the standard deviation of its actions at the start.
 Network = Callable[[Contract, BrainSize, float], Brain]
 
@@ -95,7 +97,8 @@ class School:
                 if self.seconds - saved >= self.options.checkpoint_interval or self.newest is None:
                     self.save()
                     saved = self.seconds
-                if self.seconds - examined >= self.options.exam_interval and self._looks_passed():
+                pause = self.options.exam_interval * max(1.0, self.seconds / _YOUNG)
+                if self.seconds - examined >= pause and self._looks_passed():
                     evaluation = self._evaluate(log)
                     if self.phase.passes(evaluation):
                         reason = "passed"

@@ -31,7 +31,7 @@ class TrainOptions:
     randomization: str = "on"
     #: time between two checkpoints, each published to the running brain [s]
     checkpoint_interval: float = 10.0
-    #: least time between two exams, once the episodes make one worth its time [s]
+    #: least time between two exams, once the episodes make one worth its time [s]; later in a training it is longer
     exam_interval: float = 20.0
     #: checkpoints that are kept
     keep: int = 5

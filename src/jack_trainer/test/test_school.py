@@ -348,11 +348,13 @@ def test_who_lasts_in_training_is_worth_examining(make_school, lengths, looks):
     assert student.environment.limit == 1000 and student._looks_passed() == looks
 
 
-def test_exams_are_not_too_frequent(make_school, monkeypatch):
+@pytest.mark.parametrize(("interval", "young"), [(1000.0, 120.0), (1e-9, 1e-15)], ids=["ever", "in old age"])
+def test_exams_are_not_too_frequent(make_school, monkeypatch, interval, young):
     examined = []
+    monkeypatch.setattr(school, "_YOUNG", young)
     monkeypatch.setattr(school, "evaluate", lambda *_: examined.append(1) or Evaluation(100, 50, 20.0, 60.0))
     monkeypatch.setattr(School, "_looks_passed", lambda _: True)
-    make_school(4, exam_interval=1000.0).run()
+    make_school(4, exam_interval=interval, until_passed=True).run()
     assert len(examined) == 1  # at the end
 
 

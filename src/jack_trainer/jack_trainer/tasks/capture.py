@@ -17,9 +17,9 @@ from jack_sim.batch import Truth
 #: [m/s^2]
 GRAVITY = 9.81
 #: How far the capture point is ahead of a foot that lands, for each m/s [s], and inside of it [m]. With point feet
-#: 0.2 m apart, T = 0.25 s and tau = 0.26 s: T / (e^(T / tau) - 1) and 0.2 m / (e^(T / tau) + 1). Whoever learns to
+#: 0.2 m apart, T = 0.26 s and tau = 0.26 s: T / (e^(T / tau) - 1) and 0.2 m / (e^(T / tau) + 1). Whoever learns to
 #: walk without being told lands further out and behind (0.15 m, 0.31 s), and falls more.
-AHEAD, OUTSIDE = 0.155, 0.055
+AHEAD, OUTSIDE = 0.15, 0.054
 #: A foot lands no nearer to the other one than this, sideways [m]: soles are 0.1 m wide, and legs do not pass
 #: through each other. Who is pushed over his standing foot has to step there with the next one.
 APART = 0.13

@@ -80,8 +80,8 @@ WALK = LocomotionConfig(
     command=_VELOCITIES,
     still=0.25,
     stumble_steps=True,
+    incline=0.2,
     curriculum=0.3,
-    weights=RewardWeights(yaw_rate=2.0),  # turning is what he is slowest to learn
 )
 WALK_EXAM = replace(EXAM, command=_VELOCITIES, stumble_steps=True, randomization=replace(ON, **_EXAM_PUSHES))
 
