@@ -54,10 +54,10 @@ def test_the_perceptrons_know_left_from_right_as_the_brain_does(mlp):
     mirror, (frames, command) = Mirror.of(contract), seen(contract)
     pairs = ((mirror.frame, frames), (mirror.command, command))
     mirrored = (torch.from_numpy(reflect(x.numpy())) for reflect, x in pairs)
-    truth = torch.randn(len(frames), 6)
+    truth = torch.randn(len(frames), 8)
     with torch.no_grad():
         one = mlp(Inputs(frames, command, truth=truth))
-        two = mlp(Inputs(*mirrored, truth=truth * torch.tensor([1.0, -1.0, 1.0, 1.0, -1.0, -1.0])))
+        two = mlp(Inputs(*mirrored, truth=truth * torch.tensor([1.0, -1.0, 1.0, 1.0, -1.0, -1.0, 1.0, -1.0])))
     torch.testing.assert_close(torch.from_numpy(mirror.action(one.mean.numpy())), two.mean)
     torch.testing.assert_close(one.value, two.value)
     assert one.mean.abs().max() > 0.1

@@ -68,22 +68,22 @@ def test_every_modality_that_is_present_moves_action_and_value(brain, inputs, mo
 
 def test_the_truth_moves_values_and_no_bit_of_an_action(brain, some):
     before = brain(some)
-    after = brain(replace(some, truth=torch.full((len(some.proprioception), 6), 0.3)))
+    after = brain(replace(some, truth=torch.full((len(some.proprioception), 8), 0.3)))
     assert torch.equal(after.mean, before.mean)
     assert not torch.allclose(after.value, before.value, atol=1e-3)
 
 
 def test_no_truth_is_as_good_as_none_that_differs_from_zero(brain, some):
-    known = brain(replace(some, truth=torch.zeros(len(some.proprioception), 6)))
+    known = brain(replace(some, truth=torch.zeros(len(some.proprioception), 8)))
     torch.testing.assert_close(brain(some).value, known.value)
 
 
 def test_what_the_action_tells_of_the_truth_is_held_against_it(brain, some):
-    truth = torch.randn(len(some.proprioception), 6, generator=torch.Generator().manual_seed(3))
+    truth = torch.randn(len(some.proprioception), 8, generator=torch.Generator().manual_seed(3))
     with torch.no_grad():
         brain.action_head.estimate.weight.zero_()
-        brain.action_head.estimate.bias.copy_(torch.arange(6.0))
-    expected = ((torch.arange(6.0) - 4.0 * truth) ** 2).mean(dim=-1, keepdim=True)
+        brain.action_head.estimate.bias.copy_(torch.arange(8.0))
+    expected = ((torch.arange(8.0) - 4.0 * truth) ** 2).mean(dim=-1, keepdim=True)
     torch.testing.assert_close(brain(replace(some, truth=truth)).estimate_error, expected)
     assert brain(some).estimate_error is None  # nobody told it
 

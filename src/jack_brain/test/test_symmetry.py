@@ -54,8 +54,8 @@ def test_the_mirror_image_of_a_step_gets_the_mirrored_action_and_the_same_value(
 @torch.no_grad()
 def test_the_truth_is_mirrored_with_the_body():
     made, (frames, command) = brain(), inputs()
-    truth = torch.randn(len(frames), 6, generator=torch.Generator().manual_seed(2))
-    to_the_left = torch.tensor([False, True, False, False, True, True])  # vy; vy and yaw rate off what is asked for
+    truth = torch.randn(len(frames), 8, generator=torch.Generator().manual_seed(2))
+    to_the_left = torch.tensor([False, True, False, False, True, True, False, True])  # vy twice, yaw rate, slope
     opposite = torch.where(to_the_left, -truth, truth)
     value = made(Inputs(frames, command, truth=truth)).value
     assert torch.equal(made(Inputs(*mirrored(frames, command), truth=opposite)).value, value)

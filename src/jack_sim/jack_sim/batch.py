@@ -44,6 +44,8 @@ class Truth:
     sole_height: Array
     #: motor torques, (N, n) [N m]
     torque: Array
+    #: how much the ground rises ahead of him and to his left, (N, 2) [1]
+    slope: Array
 
 
 class BatchWorld:
@@ -149,6 +151,7 @@ class BatchWorld:
         c, s = np.cos(heading), np.sin(heading)
         vx, vy, vz = self._qvel[:, 0], self._qvel[:, 1], self._qvel[:, 2]
         velocity = np.stack((c * vx + s * vy, c * vy - s * vx, vz), axis=-1)
+        x, y = self.slope.T
         feet = self._sites[:, self._feet]
         return Truth(
             self._qpos[:, :3],
@@ -159,6 +162,7 @@ class BatchWorld:
             feet,
             feet[..., 2] - np.einsum("nfi,ni->nf", feet[..., :2], self.slope),
             self._torque,
+            np.stack((c * x + s * y, c * y - s * x), axis=-1),
         )
 
 

@@ -208,3 +208,13 @@ def test_inclined_ground_is_the_ramp_that_would_have_been_compiled():
     assert abs(sideways[1] - level[1]) > 1e-3
     heights = world.truth().sole_height
     assert np.abs(heights).max() < 0.02  # over the ground, however that lies
+
+
+def test_a_slope_is_seen_from_where_he_looks():
+    """Ground that rises along x: to his right, if he looks along y."""
+    world, quarter = BatchWorld(load_model(TRAINING), ROBOT, 2), math.sqrt(0.5)
+    qpos = np.tile(world.home, (2, 1))
+    qpos[1, 3:7] = quarter, 0.0, 0.0, quarter
+    world.incline(np.arange(2), np.array([[0.1, 0.0], [0.1, 0.0]]))
+    world.reset(np.arange(2), qpos, np.zeros((2, world.batch.model.nv)))
+    np.testing.assert_allclose(world.truth().slope, [[0.1, 0.0], [0.0, -0.1]], atol=1e-12)

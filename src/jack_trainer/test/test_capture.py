@@ -24,6 +24,7 @@ def standing(count: int = 1) -> Truth:
         feet=np.tile([[1.0, 2.1, 0.0], [1.0, 1.9, 0.0]], (count, 1, 1)),
         sole_height=np.zeros((count, 2)),
         torque=np.zeros((count, 1)),
+        slope=np.zeros((count, 2)),
     )
 
 

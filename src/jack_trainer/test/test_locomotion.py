@@ -229,14 +229,15 @@ def test_drift_is_from_the_pace_and_starts_at_nothing(make_locomotion, monkeypat
     np.testing.assert_allclose(drifts, [*expected, 0.0], atol=1e-12)
 
 
-def test_the_truth_is_velocity_and_drift_as_they_are_now(make_locomotion):
-    environment = make_locomotion()
+def test_the_truth_is_velocity_drift_and_slope_as_they_are_now(make_locomotion):
+    environment = make_locomotion(incline=0.1)
     environment.reset()
     actions = small(environment)
     for _ in range(5):
         seen = environment.step(next(actions)).observation
-    velocity, drift = environment.world.truth().velocity, environment.motion.drift
-    np.testing.assert_allclose(seen.truth, np.concatenate((velocity, drift), axis=-1), rtol=1e-6)
+    truth, drift = environment.world.truth(), environment.motion.drift
+    expected = np.concatenate((truth.velocity, drift, truth.slope), axis=-1)
+    np.testing.assert_allclose(seen.truth, expected, rtol=1e-6)
     assert seen.truth.dtype == np.float32 and np.abs(seen.truth).min(axis=0).all()
 
 

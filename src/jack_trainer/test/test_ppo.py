@@ -293,14 +293,14 @@ def test_noise_is_paid_for_or_charged(make_learner, entropy, sign):
 
 def test_the_trunk_learns_to_feel_what_it_was_told(make_learner):
     """The estimate's error has its share of the gradient: by hand for its bias, at its weight in the loss."""
-    truth = torch.linspace(-0.5, 0.5, 32)[:, None].expand(32, 6).contiguous()
+    truth = torch.linspace(-0.5, 0.5, 32)[:, None].expand(32, 8).contiguous()
     learner = make_learner(estimate=0.3, minibatches=1)
     with torch.no_grad():
         learner.brain.action_head.estimate.weight.zero_()
         learner.brain.action_head.estimate.bias.fill_(0.6)
     found = gradients(learner, replace(marked(32), truth=truth))
-    # d/db mean((b - 4 t)^2) / 6 of each number = 2 (0.6 - 0) / 6, for the truths cancel out
-    torch.testing.assert_close(found["action_head.estimate.bias"], torch.full((6,), 0.3 * 2 * 0.6 / 6))
+    # d/db mean((b - 4 t)^2) of each number = 2 (0.6 - 0) / 8, for the truths cancel out
+    torch.testing.assert_close(found["action_head.estimate.bias"], torch.full((8,), 0.3 * 2 * 0.6 / 8))
     free = gradients(make_learner(estimate=0.0, minibatches=1), replace(marked(32), truth=truth))
     assert not free["action_head.estimate.weight"].any()
 

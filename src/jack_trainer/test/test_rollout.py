@@ -82,7 +82,7 @@ def test_it_is_the_sum_of_its_definition(seed, gamma, lam):
 
 def nothing(*shape: int, command: bool = False) -> Observation:
     """Zeros of the shape (N, H, D) of the proprioception, with or without command and truth."""
-    others = [np.zeros((shape[0], size), np.float32) if command else None for size in (3, 6)]
+    others = [np.zeros((shape[0], size), np.float32) if command else None for size in (3, 8)]
     return Observation(np.zeros(shape, np.float32), *others)
 
 
@@ -94,7 +94,7 @@ def filled(length=2, count=3) -> Rollout:
         seen = Observation(
             np.broadcast_to(mark.numpy()[:, None, None], (count, 2, 4)).astype(np.float32),
             np.broadcast_to(mark.numpy()[:, None], (count, 3)).astype(np.float32),
-            np.broadcast_to(mark.numpy()[:, None], (count, 6)).astype(np.float32),
+            np.broadcast_to(mark.numpy()[:, None], (count, 8)).astype(np.float32),
         )
         rollout.put(t, seen, mark[:, None].expand(-1, 5), -mark[:, None].expand(-1, 5), mark / 2, mark / 4)
     return rollout

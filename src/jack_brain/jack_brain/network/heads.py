@@ -27,9 +27,10 @@ class Readout(nn.Module):
 
 
 #: Numbers in the truth: velocity in the heading frame (3) [m/s]; what the reward measures of it, vx, vy, yaw rate
-#: less what is asked for, averaged over half a gait cycle (3) [m/s, m/s, rad/s].
-TRUTH_SIZE = 6
-#: Velocities of some 0.3 m/s and rad/s are to weigh as much as the normalised readings.
+#: less what is asked for, averaged over half a gait cycle (3) [m/s, m/s, rad/s]; how much the ground rises ahead and
+#: to the left (2) [1].
+TRUTH_SIZE = 8
+#: Velocities of some 0.3 m/s and rad/s are to weigh as much as the normalised readings, and so are slopes.
 VELOCITY_GAIN = 4.0
 
 
@@ -43,7 +44,7 @@ class GaussianHead(Readout):
         self.estimate = nn.Linear(width, TRUTH_SIZE)
 
     def estimate_error(self, answer: Tensor, truth: Tensor | None) -> Tensor | None:
-        """Squared error of what the trunk's answer (B, 1, width) tells of the truth (B, 6), (B, 1).
+        """Squared error of what the trunk's answer (B, 1, width) tells of the truth (B, 8), (B, 1).
 
         Who is also asked how fast he moves learns sooner to feel it (concurrent estimation, Ji et al. 2022, arXiv
         2202.05481).
@@ -66,5 +67,5 @@ class ValueHead(Readout):
         self.truth = nn.Linear(TRUTH_SIZE, width, bias=False)
 
     def question(self, truth: Tensor | None) -> Tensor:
-        """The token, with the truth (B, 6) in it if that is known, (B or 1, 1, width)."""
+        """The token, with the truth (B, 8) in it if that is known, (B or 1, 1, width)."""
         return self.token if truth is None else self.token + self.truth(VELOCITY_GAIN * truth).unsqueeze(1)

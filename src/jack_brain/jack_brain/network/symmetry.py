@@ -54,7 +54,7 @@ class Symmetry(nn.Module):
         self._gait = contract.observation.slices()[_GAIT]
         self.frame, self.command = _Reflect(mirror.frame), _Reflect(mirror.command)
         self.action = _Reflect(mirror.action)
-        self.truth = _Reflect(Reflection.signs(np.array([1.0, -1.0, 1.0, 1.0, -1.0, -1.0])))
+        self.truth = _Reflect(Reflection.signs(np.array([1.0, -1.0, 1.0, 1.0, -1.0, -1.0, 1.0, -1.0])))
 
     @staticmethod
     def of(contract: Contract) -> Symmetry | None:

@@ -276,8 +276,9 @@ class Locomotion:
 
     def _seen(self) -> Observation:
         """What is seen now; valid until the next step."""
-        truth = np.concatenate((self.world.truth().velocity, self._drift), axis=-1, dtype=np.float32)
-        return Observation(self._history.frames, encode_command(self._rhythm.pace), truth)
+        truth = self.world.truth()
+        told = np.concatenate((truth.velocity, self._drift, truth.slope), axis=-1, dtype=np.float32)
+        return Observation(self._history.frames, encode_command(self._rhythm.pace), told)
 
     def _start(self, ids: NDArray[np.integer]) -> None:
         """Begin new episodes, and their histories with the first frame."""
