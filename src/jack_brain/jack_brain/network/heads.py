@@ -27,8 +27,8 @@ class Readout(nn.Module):
 
 
 #: Numbers in the truth: velocity in the heading frame (3) [m/s]; what the reward measures of it, vx, vy, yaw rate
-#: less what is asked for, averaged over half a gait cycle (3) [m/s, m/s, rad/s]; how much the ground rises ahead and
-#: to the left (2) [1].
+#: less what is asked for, averaged over half a gait cycle (3) [m/s, m/s, rad/s]; how much the ground rises ahead
+#: and to the left (2) [1].
 TRUTH_SIZE = 8
 #: Velocities of some 0.3 m/s and rad/s are to weigh as much as the normalised readings, and so are slopes.
 VELOCITY_GAIN = 4.0
