@@ -17,6 +17,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import tyro
 from pairing import as_the_trainer
@@ -25,6 +26,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 from trials import EPISODES, Records, Trial, Variant, attempt, spread
+
+if TYPE_CHECKING:
+    from jack_trainer.phases import Phase
 
 
 @dataclass(frozen=True)
@@ -65,25 +69,25 @@ def _without_reference(phase: str) -> Variant:
 
 
 def _without_curriculum(phase: str) -> Variant:
-    from jack_trainer.phases import PHASES
-
-    lesson = PHASES[phase]
+    lesson = _lesson(phase)
     return Variant(lesson=replace(lesson, task=replace(lesson.task, curriculum=1.0)))
 
 
 def _without_landing(phase: str) -> Variant:
-    from jack_trainer.phases import PHASES
-
-    lesson = PHASES[phase]
+    lesson = _lesson(phase)
     weights = replace(lesson.task.weights, landing=0.0)
     return Variant(lesson=replace(lesson, task=replace(lesson.task, weights=weights)))
 
 
 def _without_estimate(phase: str) -> Variant:
-    from jack_trainer.phases import PHASES
-
-    lesson = PHASES[phase]
+    lesson = _lesson(phase)
     return Variant(lesson=replace(lesson, ppo=replace(lesson.ppo, estimate=0.0)))
+
+
+def _lesson(name: str) -> Phase:
+    from jack_trainer.phases import phase
+
+    return phase(name)
 
 
 SIDES: dict[str, Callable[[str], Variant]] = {

@@ -149,20 +149,23 @@ class BatchWorld:
         """Ground truth of all robots."""
         heading = yaw(wxyz_to_xyzw(self._qpos[:, 3:7]))
         c, s = np.cos(heading), np.sin(heading)
+
+        def turned(x: Array, y: Array) -> tuple[Array, Array]:
+            """From world to the heading frame."""
+            return c * x + s * y, c * y - s * x
+
         vx, vy, vz = self._qvel[:, 0], self._qvel[:, 1], self._qvel[:, 2]
-        velocity = np.stack((c * vx + s * vy, c * vy - s * vx, vz), axis=-1)
-        x, y = self.slope.T
         feet = self._sites[:, self._feet]
         return Truth(
             self._qpos[:, :3],
             heading,
-            velocity,
+            np.stack((*turned(vx, vy), vz), axis=-1),
             self._qvel[:, :3],
             self._centres[:, 1],
             feet,
             feet[..., 2] - np.einsum("nfi,ni->nf", feet[..., :2], self.slope),
             self._torque,
-            np.stack((c * x + s * y, c * y - s * x), axis=-1),
+            np.stack(turned(*self.slope.T), axis=-1),
         )
 
 

@@ -31,7 +31,7 @@ class Inputs:
     instruction: Tensor | None = None
     #: RGB, (B, 3, h, w), uint8 or float32 in 0..1
     image: Tensor | None = None
-    #: what only a simulator knows, (B, 8), see `ValueHead`; no action depends on it
+    #: what only a simulator knows, (B, 8), see `TRUTH_SIZE`; no action depends on it
     truth: Tensor | None = None
 
 

@@ -19,7 +19,7 @@ class Observation:
     proprioception: Float32
     #: vx, vy [m/s], yaw rate [rad/s], (N, 3), or None where the task gives no command
     command: Float32 | None = None
-    #: what only a simulator knows, for the critic alone, (N, 8), see `ValueHead`; None where the task tells none
+    #: what only a simulator knows, for critic and estimate alone, (N, 8), see `TRUTH_SIZE`; None where none is told
     truth: Float32 | None = None
 
     def rows(self, ids: Index) -> Observation:

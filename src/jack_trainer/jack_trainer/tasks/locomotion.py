@@ -76,13 +76,7 @@ EXAM = LocomotionConfig(
 )
 
 _VELOCITIES = ((-0.3, 1.0), (-0.3, 0.3), (-0.8, 0.8))
-WALK = LocomotionConfig(
-    command=_VELOCITIES,
-    still=0.25,
-    stumble_steps=True,
-    incline=0.2,
-    curriculum=0.3,
-)
+WALK = LocomotionConfig(command=_VELOCITIES, still=0.25, stumble_steps=True, incline=0.2, curriculum=0.3)
 WALK_EXAM = replace(EXAM, command=_VELOCITIES, stumble_steps=True, randomization=replace(ON, **_EXAM_PUSHES))
 
 
