@@ -145,7 +145,7 @@ def sb3(run: Run, settings: dict[str, Any] = SB3_DEFAULT) -> Trained:
     def policy(seen: NDArray[Any]) -> NDArray[Any]:
         return model.predict(environments.normalize_obs(seen), deterministic=True)[0]
 
-    recent = [episode["r"] for episode in model.ep_info_buffer]
+    recent = [episode["r"] for episode in model.ep_info_buffer or ()]
     environments.close()
     return Trained(model.num_timesteps, seconds, float(np.mean(recent)) if recent else float("nan"), policy)
 

@@ -1,21 +1,24 @@
 """A plain actor-critic in the brain's place: two perceptrons, as large together as what of the brain walks.
 
-It has all that the trainer uses of a brain, mirror and normalisers included: only the network between them differs.
+It has all that the trainer uses of a brain, mirror, normalisers and means of the history included: only the network
+between them differs.
 """
 
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import cast
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from jack_brain.network.brain import Brain, Inputs, Output
 from jack_brain.network.heads import TRUTH_SIZE, VELOCITY_GAIN
 from jack_brain.network.normaliser import RunningNormaliser
 from jack_brain.network.presets import PRESETS, BrainSize
 from jack_brain.network.symmetry import Symmetry
+from jack_brain.network.tokens import means_of_newest
 from jack_contract.contract import Contract
 from jack_contract.errors import JackError
 from jack_contract.observation import COMMAND_SIZE
@@ -33,6 +36,8 @@ class Perceptrons(nn.Module):
         log_std: logarithm of the action distribution's standard deviation, (n,).
     """
 
+    means: Tensor
+
     def __init__(self, contract: Contract, size: BrainSize = PRESETS["nano"], std: float = 1.0) -> None:
         """As large as a brain of that size for that contract."""
         super().__init__()
@@ -40,6 +45,7 @@ class Perceptrons(nn.Module):
         self.symmetry = Symmetry.of(contract)
         self.normaliser = RunningNormaliser(contract.observation.frame_size)
         self.value_normaliser = RunningNormaliser(1)
+        self.register_buffer("means", means_of_newest(contract.observation.history))
         width, inputs = _width(contract, size), _inputs(contract)
         self.actor = _perceptron(inputs, width, contract.robot.count, gain=0.01)
         self.critic = _perceptron(inputs + TRUTH_SIZE, width, 1, gain=1.0)
@@ -52,13 +58,13 @@ class Perceptrons(nn.Module):
             return self._tick(inputs, value)
         right = self.symmetry.right(inputs.proprioception)
         output = self._tick(self.symmetry.inputs(inputs, right), value)
-        return Output(self.symmetry.action(output.mean, right), output.value)
+        return replace(output, mean=self.symmetry.action(output.mean, right))
 
     def _tick(self, inputs: Inputs, value: bool) -> Output:
         frames, command, truth = inputs.proprioception, inputs.command, inputs.truth
         if command is None:
             raise JackError("The perceptrons need a command.")
-        seen = torch.cat((self.normaliser(frames).flatten(1), VELOCITY_GAIN * command), dim=-1)
+        seen = torch.cat(((self.means @ self.normaliser(frames)).flatten(1), VELOCITY_GAIN * command), dim=-1)
         features = self.actor[:-1](seen)
         mean = self.actor[-1](features)
         if not value:
@@ -87,7 +93,8 @@ def _perceptron(inputs: int, width: int, outputs: int, gain: float) -> nn.Sequen
 
 
 def _inputs(contract: Contract) -> int:
-    return contract.observation.history * contract.observation.frame_size + COMMAND_SIZE
+    observation = contract.observation
+    return len(means_of_newest(observation.history)) * observation.frame_size + COMMAND_SIZE
 
 
 def _width(contract: Contract, size: BrainSize) -> int:

@@ -53,8 +53,8 @@ class Way:
 
     def act(self, action: np.ndarray, command: np.ndarray) -> np.ndarray:
         offsets = CONTRACT.gait.offsets(ROBOT, self.rhythm)
-        pitching = CONTRACT.observation.pitch_rate(self.history.frames)
-        self.rhythm = CONTRACT.gait.advance(self.rhythm, command, ROBOT.control_period, pitching)
+        tipping = CONTRACT.observation.tipping(self.history.frames)
+        self.rhythm = CONTRACT.gait.advance(self.rhythm, command, ROBOT.control_period, tipping)
         return CONTRACT.action.targets(ROBOT, action, offsets)[self._row]
 
 

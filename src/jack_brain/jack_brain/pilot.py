@@ -158,9 +158,9 @@ class Pilot:
         self._action = action
         targets = contract.action.targets(self._robot, action, contract.gait.offsets(self._robot, self._rhythm))
         if self.policy is not None:  # without one he holds still, whatever happens
-            pitching = contract.observation.pitch_rate(history) if self.policy.stumble_steps else 0.0
+            tipping = contract.observation.tipping(history) if self.policy.stumble_steps else 0.0
             self._rhythm = contract.gait.advance(
-                self._rhythm, self._follow(now), self._robot.control_period, pitching
+                self._rhythm, self._follow(now), self._robot.control_period, tipping
             )
         self._targets = self.safety.limit(targets, self._targets)
         return Decision(self.mode, self._targets, self._robot.stiffness, self._robot.damping)

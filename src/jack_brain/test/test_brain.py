@@ -6,6 +6,7 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from jack_brain.network.brain import Brain, Inputs
+from jack_brain.network.tokens import means_of_newest
 from jack_contract.errors import JackError, ShapeError
 
 ABSENT = [
@@ -80,6 +81,9 @@ def test_no_truth_is_as_good_as_none_that_differs_from_zero(brain, some):
 
 def test_what_the_action_tells_of_the_truth_is_held_against_it(brain, some):
     truth = torch.randn(len(some.proprioception), 8, generator=torch.Generator().manual_seed(3))
+    some.proprioception[:, -1, brain.contract.observation.slices()["gait"]] = (
+        0.5  # left swings: nothing is mirrored
+    )
     with torch.no_grad():
         brain.action_head.estimate.weight.zero_()
         brain.action_head.estimate.bias.copy_(torch.arange(8.0))
@@ -123,7 +127,8 @@ def test_walking_costs_what_two_tokens_cost(brain, contract, inputs):
     w, ff, batch = brain.size.width, brain.size.feedforward, 5
     observation = contract.observation
     layer = 3 * w * w + w * w + 2 * w * ff  # query, key, value; attention out; feed-forward
-    encoders = observation.history * observation.frame_size * w + 3 * w
+    means = 4 * 8 * observation.frame_size  # over the newest 1, 2, 4 and 8 frames of 8
+    encoders = means + 4 * observation.frame_size * w + 3 * w
     context = 2 * layer + 2 * 2 * w * w  # two tokens through the first layer, their keys and values in the second
     first = 3 * w * w / batch + w * w + 2 * w * ff  # a readout's token is the same for the whole batch
     readouts = 2 * (first + layer) + w * contract.robot.count + w
@@ -161,7 +166,7 @@ def test_robots_of_a_batch_do_not_see_each_other(brain, inputs):
 
 
 def test_wrong_shapes_are_named(brain, inputs):
-    with pytest.raises(ShapeError, match=r"Input of the normaliser has shape \(5, 3, 64\); expected \(..., 65\)"):
+    with pytest.raises(ShapeError, match=r"Input of the normaliser has shape \(5, 8, 64\); expected \(..., 65\)"):
         brain(replace(inputs, proprioception=inputs.proprioception[:, :, 1:]))
     with pytest.raises(ShapeError, match="Proprioception"):
         brain(replace(inputs, proprioception=inputs.proprioception[:, 1:]))
@@ -169,6 +174,18 @@ def test_wrong_shapes_are_named(brain, inputs):
         brain(replace(inputs, image=inputs.image[..., 1:]))
     with pytest.raises(ShapeError, match="Instruction"):
         brain(replace(inputs, instruction=inputs.instruction.repeat(1, 2)))
+
+
+def test_the_history_is_read_as_means_over_its_newest_frames():
+    expected = [
+        [0, 0, 0, 0, 0, 0, 0, 1],
+        [0, 0, 0, 0, 0, 0, 1 / 2, 1 / 2],
+        [0, 0, 0, 0, 1 / 4, 1 / 4, 1 / 4, 1 / 4],
+        [1 / 8] * 8,
+    ]
+    torch.testing.assert_close(means_of_newest(8), torch.tensor(expected))
+    torch.testing.assert_close(means_of_newest(3), torch.tensor([[0, 0, 1.0], [0, 0.5, 0.5]]))
+    assert means_of_newest(1).tolist() == [[1.0]]
 
 
 def test_bytes_and_fractions_are_the_same_picture(brain, inputs):

@@ -135,7 +135,7 @@ def test_the_policy_sees_what_it_saw_in_training(command):
         np.testing.assert_array_equal(policy.seen[-1][0], frames)
         np.testing.assert_array_equal(policy.seen[-1][1], rhythm.pace.astype(np.float32))
         previous, offsets = policy.action, GAIT.offsets(ROBOT, rhythm)
-        rhythm = GAIT.advance(rhythm, command, T, CONTRACT.observation.pitch_rate(frames))
+        rhythm = GAIT.advance(rhythm, command, T, CONTRACT.observation.tipping(frames))
     assert offsets.any()  # told to stand, he stumbles: the readings are random
     np.testing.assert_allclose(decision.targets, CONTRACT.action.targets(ROBOT, policy.action, offsets), atol=1e-6)
 
@@ -195,8 +195,8 @@ def test_who_stumbles_takes_a_step_if_his_policy_has_learnt_to(learnt):
     pilot = Pilot(CONTRACT, config=AT_ONCE)
     pilot.offer(Constant(0.0, stumble_steps=learnt))
     drive(pilot, 80)
-    falling, seen = rest(80 * T), CONTRACT.observation.history
-    falling.angular_velocity = np.array([0.0, 1.5 * seen * GAIT.stumble, 0.0])  # a mean over all that he sees
+    falling = rest(80 * T)
+    falling.angular_velocity = np.array([0.0, 1.5 * 3 * GAIT.stumble, 0.0])  # what counts is a mean over three
     decisions = [pilot.tick(falling, 80 * T), *drive(pilot, 40, start=81 * T)]
     stepping = np.array([np.abs(offset_of(decision)).max() > 1e-9 for decision in decisions])
     assert not stepping[0] and not stepping[20:].any()  # half a cycle of 0.8 s

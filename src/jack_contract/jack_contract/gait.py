@@ -64,9 +64,9 @@ class GaitSpec:
     acceleration: float = 1.0
     #: paces up to this length are standing; their numbers in m/s and rad/s are taken as one vector
     still: float = 0.05
-    #: who stands and pitches faster than this takes a step [rad/s]. A push of 0.5 m/s makes it 0.6 and more; the
-    #: readings of who stands quietly come to 0.44 once in a thousand
-    stumble: float = 0.4
+    #: who stands and tips over faster than this takes a step [rad/s]. Three of four pushes of 0.5 m/s make him tip
+    #: at 0.35 and more; the readings of who stands quietly are half of this, for the most part
+    stumble: float = 0.3
 
     def __post_init__(self) -> None:
         numbers = (self.period, self.still, self.stumble, self.acceleration, *self.swing, *sum(self.stride, ()))
@@ -91,20 +91,20 @@ class GaitSpec:
         angle = 2 * np.pi * np.asarray(rhythm.phase)
         return np.stack((np.sin(angle), np.cos(angle)), axis=-1) * self.stepping(rhythm)[..., None]
 
-    def advance(self, rhythm: Rhythm, command: Array, elapsed: float, pitching: Array | float = 0.0) -> Rhythm:
+    def advance(self, rhythm: Rhythm, command: Array, elapsed: float, tipping: Array | float = 0.0) -> Rhythm:
         """The rhythm `elapsed` [s] later: a step under way is finished, a new one begun if asked for or needed.
 
         Args:
             rhythm: as it is.
             command: vx, vy [m/s], yaw rate [rad/s], (..., 3).
             elapsed: [s].
-            pitching: how fast he pitches, forwards or backwards, (...,) [rad/s]; 0 for who has not learnt to step.
+            tipping: how fast he tips over, (...,) [rad/s]; 0 for who has not learnt to step.
         """
         most = self.acceleration * elapsed
         pace = rhythm.pace + np.clip(command - rhythm.pace, -most, most)
         following = _settled(rhythm.phase + elapsed / self.period)
         finishing = np.minimum(following, np.ceil(2.0 * rhythm.phase) / 2)
-        goes_on = self._paced(pace) | (np.abs(pitching) > self.stumble)
+        goes_on = self._paced(pace) | (np.asarray(tipping) > self.stumble)
         return Rhythm(np.where(goes_on, following, finishing) % 1.0, pace)
 
     def lift(self, rhythm: Rhythm) -> Float64:

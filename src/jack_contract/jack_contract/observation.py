@@ -17,6 +17,8 @@ from jack_contract.state import RobotState
 
 #: Size of the velocity command: vx, vy, yaw rate.
 COMMAND_SIZE = 3
+#: Frames that tell how fast he tips over: one is noisy, and many are late.
+_NEWEST = 3
 
 Encoder = Callable[[RobotSpec, RobotState, Array, Array], Array]
 
@@ -95,25 +97,30 @@ class ObservationSpec:
         frame = np.concatenate(parts, axis=-1, dtype=np.float32, casting="same_kind")
         return frame.clip(-self.clip, self.clip, out=frame)
 
-    def pitch_rate(self, frames: Array) -> Array:
-        """How fast he pitches, forwards or backwards, by all that he sees of it.
+    def tipping(self, frames: Array) -> Array:
+        """How fast he tips over, to whatever side.
 
         Args:
             frames: histories, (..., H, D).
 
         Returns:
-            Mean over the history, (...,) [rad/s]; zero where the angular velocity is not observed.
+            Roll and pitch rate, mean over the newest frames, as one length, (...,) [rad/s]; zero where the angular
+            velocity is not observed.
         """
-        if self._pitch is None:
+        if self._tipping is None:
             return np.zeros(frames.shape[:-2], frames.dtype)
-        index, scale = self._pitch
-        return frames[..., index].mean(axis=-1) / scale
+        indices, scale = self._tipping
+        roll, pitch = np.moveaxis(frames[..., -_NEWEST:, indices].mean(axis=-2), -1, 0)
+        return np.hypot(roll, pitch) / abs(scale)
 
     @cached_property
-    def _pitch(self) -> tuple[int, float] | None:
-        """Where the pitch rate lies in a frame, and its scale."""
+    def _tipping(self) -> tuple[slice, float] | None:
+        """Where roll and pitch rate lie in a frame, and their scale."""
         term = next((term for term in self.terms if term.name == "angular_velocity"), None)
-        return term and (self.slices()[term.name].start + 1, term.scale)
+        if term is None:
+            return None
+        start = self.slices()[term.name].start
+        return slice(start, start + 2), term.scale
 
     def describe(self) -> str:
         """The resolved table of terms, for people."""
@@ -176,5 +183,5 @@ def default_observation(robot: RobotSpec) -> ObservationSpec:
             Term("previous_action", n, 1.0),
             Term("gait", SIGNAL_SIZE, 1.0),
         ),
-        history=3,
+        history=8,
     )

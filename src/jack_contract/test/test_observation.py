@@ -67,16 +67,19 @@ def frame(value: float, shape=()) -> np.ndarray:
     return np.full((*shape, SPEC.frame_size), value, np.float32)
 
 
-def test_the_pitch_rate_is_a_mean_over_the_history_in_radians():
-    frames = np.zeros((2, 3, SPEC.frame_size), np.float32)
-    frames[1, :, SPEC.slices()["angular_velocity"].start + 1] = 0.25 * np.array([0.1, 0.2, 0.6])
-    np.testing.assert_allclose(SPEC.pitch_rate(frames), [0.0, 0.3], rtol=1e-6)
+def test_how_fast_he_tips_over_is_a_mean_over_three_frames_in_radians():
+    frames = np.zeros((2, 5, SPEC.frame_size), np.float32)
+    roll = SPEC.slices()["angular_velocity"].start
+    frames[1, :, roll] = 0.25 * np.array([9.0, 9.0, -0.5, -0.5, -0.2])
+    frames[1, :, roll + 1] = 0.25 * np.array([9.0, 9.0, 0.1, 0.2, 0.6])
+    frames[1, :, roll + 2] = 9.0  # turning is no tipping
+    np.testing.assert_allclose(SPEC.tipping(frames), [0.0, 0.5], rtol=1e-6)  # 0.3 and 0.4
     numb = replace(SPEC, terms=tuple(term for term in SPEC.terms if term.name != "angular_velocity"))
-    np.testing.assert_array_equal(numb.pitch_rate(frames), [0.0, 0.0])
+    np.testing.assert_array_equal(numb.tipping(frames), [0.0, 0.0])
 
 
 def test_history_starts_full_and_moves_by_one():
-    history = History(SPEC)
+    history = History(replace(SPEC, history=3))
     assert history.push(frame(1))[:, 0].tolist() == [1, 1, 1]
     assert history.push(frame(2))[:, 0].tolist() == [1, 1, 2]
     assert history.push(frame(3))[:, 0].tolist() == [1, 2, 3]
@@ -85,7 +88,7 @@ def test_history_starts_full_and_moves_by_one():
 
 
 def test_history_of_many_resets_each_on_its_own():
-    history = History(SPEC, (3,))
+    history = History(replace(SPEC, history=3), (3,))
     history.push(frame(1, (3,)))
     history.reset(np.array([False, True, False]))
     frames = history.push(frame(2, (3,)))

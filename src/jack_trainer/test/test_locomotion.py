@@ -160,6 +160,36 @@ def test_who_starts_anew_is_asked_anew_and_sees_it_at_once(make_locomotion):
     assert seen[[0, 2]].all() and not seen[1].any()  # he stands, and is told the pace from which he sets out
 
 
+def test_some_are_only_ever_told_to_stand(make_locomotion):
+    environment = make_locomotion(400, command=ASKED, still=0.0, standing=0.25, command_interval=0.1)
+    environment.reset()
+    asked = []
+    for _ in range(12):
+        environment.step(still(environment))
+        asked.append(environment.command.any(axis=-1))
+    stands = environment.state_dict()["stands"]
+    assert 0.15 < stands.mean() < 0.35
+    np.testing.assert_array_equal(np.stack(asked), np.tile(~stands, (12, 1)))
+
+
+@pytest.mark.parametrize(("alarm", "unpushed"), [(0.2, 0.0), (20.0, 1.0)], ids=["after a push", "always"])
+def test_who_stumbles_steps_for_a_while_after_a_push_or_always(
+    make_locomotion, contract, monkeypatch, alarm, unpushed
+):
+    """All tip over all the time; they are pushed after 0.4 s."""
+    monkeypatch.setattr(type(contract.observation), "tipping", lambda self, frames: np.ones(len(frames)))
+    given = {"stumble_steps": True, "alarm": alarm, "push_speed": (0.1, 0.1), "push_interval": (0.4, 0.4)}
+    environment = make_locomotion(100, **given, **NEVER_FALLS)
+    environment.reset()
+    stepping = []
+    for _ in range(38):
+        environment.step(still(environment))
+        stepping.append((environment.state_dict()["phase"] % 0.5 != 0.0).mean())
+    assert stepping[:12] == [unpushed] * 12  # a step takes 13
+    assert stepping[24] > 0.7
+    assert stepping[37] == unpushed  # up to 0.2 s, and what was left of a step
+
+
 @pytest.mark.parametrize("stumbles", [False, True])
 def test_who_is_told_to_walk_is_shown_the_rhythm_and_moved_by_it(make_locomotion, contract, monkeypatch, stumbles):
     environment = make_locomotion(8, command=ASKED, still=0.5, stumble_steps=stumbles, **NEVER_FALLS)
@@ -175,13 +205,13 @@ def test_who_is_told_to_walk_is_shown_the_rhythm_and_moved_by_it(make_locomotion
         np.testing.assert_array_equal(seen.command, rhythm.pace.astype(np.float32))
         np.testing.assert_allclose(seen.proprioception[:, -1, at], gait.signal(rhythm), atol=1e-6)
         offsets = gait.offsets(robot, rhythm)
-        pitching = contract.observation.pitch_rate(seen.proprioception) * stumbles
+        tipping = contract.observation.tipping(seen.proprioception) * stumbles
         seen, motion = environment.step(action).observation, environment.motion
         np.testing.assert_allclose(targets[-1], contract.action.targets(robot, action, offsets), atol=1e-9)
         np.testing.assert_array_equal(motion.joint_target, robot.default_position + offsets)
         np.testing.assert_allclose(motion.foot_target, 0.06 * gait.lift(rhythm))
         np.testing.assert_array_equal(motion.stepping, gait.stepping(rhythm))
-        rhythm = gait.advance(rhythm, environment.command, robot.control_period, pitching)
+        rhythm = gait.advance(rhythm, environment.command, robot.control_period, tipping)
     now, walking = environment.state_dict(), environment.command.any(axis=-1)
     np.testing.assert_array_equal(now["phase"], rhythm.phase)
     np.testing.assert_array_equal(now["pace"], rhythm.pace)
@@ -386,7 +416,7 @@ def test_the_one_that_fell_starts_anew(make_locomotion, contract):
     frame = contract.observation.encode(contract.robot, state, still(environment), silence(environment))
     for slot in range(contract.observation.history):  # nothing of the old life, nor of its last action
         np.testing.assert_array_equal(seen[1, slot], frame[1])
-    assert not np.array_equal(seen[0, 0], seen[0, 1])
+    assert not np.array_equal(seen[0, -2], seen[0, -1])
     lengths = [environment.step(still(environment)) for _ in range(2)]
     assert all(len(step.episode_lengths) == 0 for step in lengths)
 

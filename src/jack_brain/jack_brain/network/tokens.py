@@ -17,18 +17,32 @@ PADDING = 0
 
 
 class ProprioceptionTokens(nn.Module):
-    """The newest H observation frames as one token."""
+    """The newest H observation frames as one token.
+
+    What is read are means over the newest 1, 2, 4, 8 ... frames: a single reading is noisy, what lies further back
+    matters less sharply, and fewer numbers are learnt from sooner.
+    """
+
+    means: Tensor
 
     def __init__(self, history: int, frame_size: int, width: int) -> None:
         super().__init__()
         self.shape = (history, frame_size)
-        self.linear = nn.Linear(history * frame_size, width)
+        self.register_buffer("means", means_of_newest(history))
+        self.linear = nn.Linear(self.means.shape[0] * frame_size, width)
 
     def forward(self, frames: Tensor) -> Tensor:
         """Normalised frames (B, H, D) -> (B, 1, width)."""
         if frames.shape[1:] != self.shape:
             raise ShapeError("Proprioception", tuple(frames.shape), f"(B, {self.shape[0]}, {self.shape[1]})")
-        return self.linear(frames.flatten(1)).unsqueeze(1)
+        return self.linear((self.means @ frames).flatten(1)).unsqueeze(1)
+
+
+def means_of_newest(history: int) -> Tensor:
+    """Weights that make of H frames the means over the newest 1, 2, 4 ... of them, at most all, (K, H)."""
+    lengths = [2**k for k in range(history.bit_length())]
+    age = torch.arange(history - 1, -1, -1)
+    return torch.stack([(age < length) / length for length in lengths])
 
 
 class CommandTokens(nn.Module):

@@ -42,8 +42,13 @@ class LocomotionConfig:
     command: tuple[tuple[float, float], ...] = ((0.0, 0.0), (0.0, 0.0), (0.0, 0.0))
     #: share of the commands that are zero
     still: float = 0.1
-    #: he takes a step when he stumbles, also when told to stand
+    #: share of the episodes in which all of them are
+    standing: float = 0.0
+    #: he takes a step when he stumbles, also when told to stand ...
     stumble_steps: bool = False
+    #: ... but only for up to this long after a push [s]; as long as an episode: whenever he stumbles. Who explores
+    #: stumbles all the time: where that always made him step, he would never learn to stand quietly
+    alarm: float = 20.0
     #: time between two commands [s]
     command_interval: float = 4.0
     #: bodies, sensors, latencies and pushes that he has to cope with
@@ -76,7 +81,9 @@ EXAM = LocomotionConfig(
 )
 
 _VELOCITIES = ((-0.3, 1.0), (-0.3, 0.3), (-0.8, 0.8))
-WALK = LocomotionConfig(command=_VELOCITIES, still=0.25, stumble_steps=True, incline=0.2, curriculum=0.3)
+WALK = LocomotionConfig(
+    command=_VELOCITIES, still=0.15, standing=0.15, stumble_steps=True, alarm=0.8, incline=0.2, curriculum=0.3
+)
 WALK_EXAM = replace(EXAM, command=_VELOCITIES, stumble_steps=True, randomization=replace(ON, **_EXAM_PUSHES))
 
 
@@ -106,6 +113,7 @@ class Locomotion:
         self._command = Command.zero((self.count,))
         self._rhythm = Rhythm.at_rest((self.count,))
         self._next_command = np.zeros(self.count, np.int64)
+        self._stands, self._alarm = np.zeros(self.count, bool), np.zeros(self.count)
         self._level = np.full(1, config.curriculum)
         self._randomizer.share = config.curriculum
         self._age = np.zeros(self.count, np.int64)
@@ -143,8 +151,7 @@ class Locomotion:
         over = terminated | (self._age >= self._limit)
         self._action[:], self._feet[:] = action, truth.feet
         self._return += reward
-        pitching = self.contract.observation.pitch_rate(self._history.frames) if self.config.stumble_steps else 0.0
-        self._rhythm = gait.advance(self._rhythm, self._command.velocity, self._period, pitching)
+        self._rhythm = gait.advance(self._rhythm, self._command.velocity, self._period, self._stumbling())
         self._ask()
         self._observe(state)
         self._push(~over)
@@ -219,6 +226,8 @@ class Locomotion:
             "phase": self._rhythm.phase,
             "pace": self._rhythm.pace,
             "next_command": self._next_command,
+            "stands": self._stands,
+            "alarm": self._alarm,
             "level": self._level,
             "age": self._age,
             "next_push": self._next_push,
@@ -288,6 +297,8 @@ class Locomotion:
         world.reset(ids, qpos, qvel)
         self._action[ids], self._age[ids], self._return[ids], self._drift[ids] = 0.0, 0, 0.0, 0.0
         self._plan_push(ids)
+        self._stands[ids] = self._random.uniform(size=k) < config.standing
+        self._alarm[ids] = config.alarm if config.alarm >= config.episode else 0.0
         self._command_anew(ids)
         self._rhythm.phase[ids], self._rhythm.pace[ids] = 0.5 * self._random.integers(0, 2, k), 0.0
         self._feet[ids] = world.truth().feet[ids]
@@ -309,9 +320,16 @@ class Locomotion:
     def _command_anew(self, ids: NDArray[np.integer]) -> None:
         low, high = self._level[0] * np.array(self.config.command).T
         asked = self._random.uniform(low, high, (len(ids), len(low)))
-        asked[self._random.uniform(size=len(ids)) < self.config.still] = 0.0
+        asked[self._stands[ids] | (self._random.uniform(size=len(ids)) < self.config.still)] = 0.0
         self._command.velocity[ids] = asked
         self._next_command[ids] = round(self.config.command_interval / self._period)
+
+    def _stumbling(self) -> Array:
+        """How fast those tip over who are to step for it, (N,) [rad/s]; 0 for the others."""
+        self._alarm -= self._period
+        if not self.config.stumble_steps:
+            return np.zeros(self.count)
+        return self.contract.observation.tipping(self._history.frames) * (self._alarm > 0.0)
 
     def _grow(self, terminated: NDArray[np.bool_]) -> None:
         """Ask for more the better he follows, for less the more he falls."""
@@ -326,6 +344,8 @@ class Locomotion:
         self._next_push -= 1
         ids = np.flatnonzero(may & (self._next_push <= 0))
         self.world.push(ids, self._randomizer.pushes(len(ids)))
+        alarm = self._random.uniform(0.0, self.config.alarm, len(ids))
+        self._alarm[ids] = np.maximum(self._alarm[ids], alarm)
         self._plan_push(ids)
 
     def _plan_push(self, ids: NDArray[np.integer]) -> None:
