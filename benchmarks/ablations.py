@@ -108,7 +108,7 @@ def measure(options: Options, side: str, seed: int) -> Trial:
     return attempt(side, given, SIDES[side](options.phase), 60.0 * options.minutes)
 
 
-def table(options: Options, records: Records) -> Table:
+def table(options: Options, records: Records[Trial]) -> Table:
     """One row a side: medians over the seeds, least and greatest beside them."""
     shown = Table(
         title=f"{options.phase}, {options.minutes:g} minutes each",
@@ -139,7 +139,7 @@ def _cells(mine: list[Trial]) -> list[str]:
 def main(options: Options) -> None:
     """Train every side with every seed, write JSON after each, print one table."""
     setting = {name: getattr(options, name) for name in ("minutes", "phase", "environments")}
-    records, order = Records(options.output, setting, options.append), random.Random(0)
+    records, order = Records(options.output, setting, options.append, Trial), random.Random(0)
     try:
         for seed in range(options.seeds):
             for side in order.sample(list(SIDES), len(SIDES)):

@@ -92,7 +92,7 @@ def main(options: Options) -> None:
     """Train each seed, write JSON after each, print one table."""
     path = options.output or Path(__file__).with_name(f"from_nothing-{options.phase}-{options.network}.json")
     setting = {name: getattr(options, name) for name in ("phase", "network", "environments", "steps")}
-    records = Records(path, setting, options.append)
+    records = Records(path, setting, options.append, Trial)
     try:
         for seed in range(options.seeds):
             if not records.has(options.network, seed):

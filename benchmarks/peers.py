@@ -15,17 +15,17 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import tyro
-from pairing import circumstances, write_json
 from rich import box
 from rich.console import Console
 from rich.table import Table
+from trials import Records, spread
 
 from jack_launch.graphs import learning_environment
 
@@ -58,6 +58,8 @@ class Options:
     sides: tuple[SideName, ...] = ("jack", "sb3", "sb3-zoo", "rsl-rl")
     #: threads of torch in the peers' processes; 0: as many as torch takes by itself
     peer_threads: int = 0
+    #: keep the trainings that the file has already, and do the others
+    append: bool = False
     #: where the figures go
     output: Path = Path(__file__).with_suffix(".json")
 
@@ -119,10 +121,9 @@ def train(options: Options, side: str, seed: int) -> Training:
 
 
 def ratios(trainings: Sequence[Training], side: str, peer: str, figure: str) -> list[float]:
-    """A side's figure in its peer's, one ratio for each seed."""
-    by_seed = {(t.side, t.seed): getattr(t, figure) for t in trainings}
-    seeds = sorted({t.seed for t in trainings})
-    return [by_seed[side, seed] / by_seed[peer, seed] for seed in seeds]
+    """A side's figure in its peer's, one ratio for each seed that trained both."""
+    mine, theirs = ({t.seed: getattr(t, figure) for t in trainings if t.side == name} for name in (side, peer))
+    return [mine[seed] / theirs[seed] for seed in sorted(mine.keys() & theirs.keys())]
 
 
 def table(options: Options, sides: Sequence[str], trainings: Sequence[Training]) -> Table:
@@ -135,43 +136,36 @@ def table(options: Options, sides: Sequence[str], trainings: Sequence[Training])
         shown.add_column(name, justify="left" if not name else "right")
     for side in sides:
         mine = [t for t in trainings if t.side == side]
-        figures = [
-            _spread([getattr(t, name) for t in mine]) for name in ("speed", "mean_return", "training_return")
-        ]
+        figures = [spread([getattr(t, name) for t in mine]) for name in ("speed", "mean_return", "training_return")]
         if side == sides[0]:
             shown.add_row(side, *figures, "", "", "")
             continue
         returns, aim = ratios(trainings, sides[0], side, "mean_return"), NEEDS.get(side, ("", "", 1.0))[2]
         verdict = f"[{'green' if np.median(returns) >= aim else 'red'}]>= {aim:g}"
-        speeds = _spread(ratios(trainings, sides[0], side, "speed"), ".2f")
-        shown.add_row(side, *figures, speeds, _spread(returns, ".2f"), verdict)
+        speeds = spread(ratios(trainings, sides[0], side, "speed"), ".2f")
+        shown.add_row(side, *figures, speeds, spread(returns, ".2f"), verdict)
     return shown
 
 
-def _spread(values: Sequence[float], pattern: str = ",.0f") -> str:
-    middle, low, high = (format(number, pattern) for number in (np.median(values), min(values), max(values)))
-    return f"{middle}\n{low}..{high}"
-
-
 def main(options: Options) -> None:
-    """Train every side with every seed, print one table, write JSON beside this script."""
+    """Train every side with every seed, write JSON after each training, print one table."""
     if options.quick:
-        options = replace(options, **QUICK)
+        options = replace(options, **QUICK, output=Path(tempfile.mkdtemp()) / "peers.json")
     console, order = Console(), random.Random(0)
-    sides, trainings = present(options.sides, console), []
+    sides = present(options.sides, console)
+    used = [name for module, name in DISTRIBUTIONS.items() if find_spec(module)]
+    setting = {name: getattr(options, name) for name in ("seconds", "environments", "episodes", "peer_threads")}
+    records = Records(options.output, setting, options.append, Training)
     for seed in range(options.seeds):
         for side in order.sample(sides, len(sides)):
-            trainings.append(train(options, side, seed))
-            last = trainings[-1]
+            if records.has(side, seed):
+                continue
+            found = train(options, side, seed)
+            records.add(found, ("gymnasium", "mujoco", "numpy", "torch", *used))
             console.print(
-                f"seed {seed} {side}: return {last.mean_return:.0f}, {last.speed:.0f} steps/s", highlight=False
+                f"seed {seed} {side}: return {found.mean_return:.0f}, {found.speed:.0f} steps/s", highlight=False
             )
-    console.print(table(options, sides, trainings))
-    used = [name for module, name in DISTRIBUTIONS.items() if find_spec(module)]
-    around = circumstances(("gymnasium", "mujoco", "numpy", "torch", *used))
-    if not options.quick:
-        told = {"options": asdict(options) | {"output": ""}, "trainings": [asdict(t) for t in trainings]}
-        write_json(options.output, told | around)
+    console.print(table(options, sides, records.trials))
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 import numpy as np
 from pairing import circumstances, write_json
@@ -134,39 +134,57 @@ class Narrator:
         """A checkpoint is written."""
 
 
-class Records:
-    """Trials in a JSON file that is whole after each of them, so that a benchmark may be stopped and continued."""
+class Training(Protocol):
+    """One training of one side, as a dataclass."""
 
-    def __init__(self, path: Path, setting: dict[str, Any], append: bool) -> None:
+    @property
+    def side(self) -> str:
+        """Which side was trained."""
+        ...
+
+    @property
+    def seed(self) -> int:
+        """Of everything random."""
+        ...
+
+
+T = TypeVar("T", bound=Training)
+
+
+class Records(Generic[T]):
+    """Trainings in a JSON file that is whole after each of them: a benchmark may be stopped and continued."""
+
+    def __init__(self, path: Path, setting: dict[str, Any], append: bool, kind: type[T]) -> None:
         """Begin a file, or go on with one.
 
         Args:
             path: of the file.
-            setting: what all of its trials have in common; a file of another setting is not continued.
+            setting: what all of its trainings have in common; a file of another setting is not continued.
             append: whether to go on.
+            kind: dataclass that a training is kept as.
         """
         self._path, self._setting = path, json.loads(json.dumps(setting))
-        self.trials: list[Trial] = []
+        self.trials: list[T] = []
         if not append or not path.exists():
             return
         known = json.loads(path.read_text(encoding="utf-8"))
         if known["setting"] != self._setting:
             sys.exit(f"{path} was measured with {known['setting']}, not {self._setting}: give another --output.")
-        self.trials = [Trial(**row) for row in known["trials"]]
+        self.trials = [kind(**row) for row in known["trials"]]
 
     def has(self, side: str, seed: int) -> bool:
         """Whether that was measured already."""
         return any((trial.side, trial.seed) == (side, seed) for trial in self.trials)
 
-    def of(self, side: str) -> list[Trial]:
-        """The trials of one side, by seed."""
+    def of(self, side: str) -> list[T]:
+        """The trainings of one side, by seed."""
         return sorted((t for t in self.trials if t.side == side), key=lambda trial: trial.seed)
 
-    def add(self, trial: Trial) -> None:
-        """Take in one more, and write all."""
+    def add(self, trial: T, packages: Sequence[str] = ("mujoco", "numpy", "torch")) -> None:
+        """Take in one more, and write all, with the versions of these packages."""
         self.trials.append(trial)
-        told = {"setting": self._setting, "trials": [asdict(trial) for trial in self.trials]}
-        write_json(self._path, told | circumstances(("mujoco", "numpy", "torch")))
+        told = {"setting": self._setting, "trials": [asdict(trial) for trial in self.trials]}  # type: ignore[call-overload]  # a dataclass
+        write_json(self._path, told | circumstances(packages))
 
 
 def spread(values: Sequence[float], pattern: str = ",.0f") -> str:

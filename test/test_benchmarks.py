@@ -96,19 +96,19 @@ def trial(**changes):
 
 
 def test_records_are_whole_after_each_trial_and_can_be_continued(tmp_path):
-    from trials import Records
+    from trials import Records, Trial
 
     path, setting = tmp_path / "out.json", {"phase": "walk", "minutes": 5.0}
-    records = Records(path, setting, append=False)
+    records = Records(path, setting, append=False, kind=Trial)
     for seed in (1, 0):
         records.add(trial(seed=seed))
         assert len(json.loads(path.read_text())["trials"]) == len(records.trials)
-    again = Records(path, setting, append=True)
+    again = Records(path, setting, append=True, kind=Trial)
     assert again.has("brain", 1) and not again.has("brain", 2) and not again.has("mlp", 1)
     assert [t.seed for t in again.of("brain")] == [0, 1] and again.of("mlp") == []
-    assert Records(path, setting, append=False).trials == []
+    assert Records(path, setting, append=False, kind=Trial).trials == []
     with pytest.raises(SystemExit, match="give another --output"):
-        Records(path, setting | {"minutes": 6.0}, append=True)
+        Records(path, setting | {"minutes": 6.0}, append=True, kind=Trial)
 
 
 def test_the_worst_seed_survives_least_and_takes_longest():

@@ -100,13 +100,14 @@ class School:
                 pause = self.options.exam_interval * max(1.0, self.seconds / _YOUNG)
                 if self.seconds - examined >= pause and self._looks_passed():
                     evaluation = self._evaluate(log)
-                    if self.phase.passes(evaluation):
+                    if self.phase.surely_passes(evaluation):
                         reason = "passed"
                         break
                     examined = time.monotonic() - begun
                 self.seconds = time.monotonic() - begun
-            if reason == "steps" and evaluation is None:
-                evaluation = self._evaluate(log)
+            if reason == "steps":
+                evaluation = evaluation or self._evaluate(log)
+                reason = "passed" if self.phase.passes(evaluation) else "steps"
         self.seconds = time.monotonic() - begun
         newest = self.save()
         if self._progress is not None:

@@ -1,4 +1,7 @@
-"""How well a policy does what it is told, as a table: one row for each world, and for each kind of command."""
+"""How well a policy does what it is told, as a table: one row for each world, and for each kind of command.
+
+Who was taught to walk is scored in standing, too: whole episodes in which he is told nothing else.
+"""
 
 from __future__ import annotations
 
@@ -39,6 +42,8 @@ class Surroundings:
     scene: SceneOptions = TRAINING
 
 
+#: Told to stand, always.
+_STILL = LocomotionConfig().command
 _NOMINAL, _RANDOMISED = EXAM.randomization, WALK_EXAM.randomization
 
 
@@ -125,18 +130,30 @@ def scorecard(
     rows: list[Score] = []
     evaluations: dict[Surroundings, Evaluation] = {}
     own = Surroundings("exam", task.randomization)
+    walks = task.command != _STILL
     for place in SURROUNDINGS if own in SURROUNDINGS else (*SURROUNDINGS, own):
-        world = BatchWorld(load_model(place.scene), contract.robot, episodes)
-        environment = Locomotion(world, contract, replace(task, randomization=place.randomization), seed)
-        tally, figures = Tally(environment), []
-        for moment in live(actor, environment):
-            tally.add(moment)
-            figures.append(_figures(moment))
-        evaluations[place] = tally.evaluation
-        rows.append(_score(place.name, tally.evaluation.survival, figures, lambda x, y, turn: np.isfinite(x)))
-        if place is SURROUNDINGS[0] and task.command != LocomotionConfig().command:
-            rows += [_score(f"nominal: {name}", np.nan, figures, belongs) for name, belongs in BUCKETS.items()]
+        evaluations[place], moments = _live(actor, contract, task, place, episodes, seed)
+        rows.append(_score(place.name, evaluations[place].survival, moments))
+        if walks and place is SURROUNDINGS[0]:
+            rows += [_score(f"nominal: {name}", np.nan, moments, belongs) for name, belongs in BUCKETS.items()]
+    if walks:
+        for place in SURROUNDINGS[:2]:
+            found, moments = _live(actor, contract, replace(task, command=_STILL), place, episodes, seed)
+            rows.append(_score(f"{place.name}, only standing", found.survival, moments))
     return Scorecard(rows, evaluations[own])
+
+
+def _live(
+    actor: Actor, contract: Contract, task: LocomotionConfig, place: Surroundings, episodes: int, seed: int
+) -> tuple[Evaluation, list[_Figures]]:
+    """Live through a task in a world: what came of it, and every moment."""
+    world = BatchWorld(load_model(place.scene), contract.robot, episodes)
+    environment = Locomotion(world, contract, replace(task, randomization=place.randomization), seed)
+    tally, moments = Tally(environment), []
+    for moment in live(actor, environment):
+        tally.add(moment)
+        moments.append(_figures(moment))
+    return tally.evaluation, moments
 
 
 def _figures(moment: Moment) -> _Figures:
@@ -170,7 +187,7 @@ def _score(
     name: str,
     survival: float,
     moments: list[_Figures],
-    belongs: Callable[[Array, Array, Array], NDArray[np.bool_]],
+    belongs: Callable[[Array, Array, Array], NDArray[np.bool_]] = lambda x, y, turn: np.isfinite(x),
 ) -> Score:
     counts = np.stack([m.standing & belongs(*m.command.T) for m in moments])
     means = {}

@@ -42,5 +42,11 @@ def test_who_walks_goes_where_he_is_told():
 
 
 def test_who_stands_is_asked_for_no_more_than_to_stand():
-    assert phase("stand").passes(Evaluation(100, 97, 19.5, 90.0, velocity_error=9.0, yaw_rate_error=9.0))
-    assert not phase("stand").passes(Evaluation(100, 96, 19.5, 90.0))
+    assert phase("stand").passes(Evaluation(100, 95, 19.5, 90.0, velocity_error=9.0, yaw_rate_error=9.0))
+    assert not phase("stand").passes(Evaluation(100, 94, 19.5, 90.0))
+
+
+def test_luck_in_one_exam_ends_no_training():
+    stand, walk = phase("stand"), phase("walk")
+    assert [stand.surely_passes(Evaluation(100, n, 19.5, 90.0)) for n in (94, 95, 96, 97)] == [False] * 3 + [True]
+    assert not walk.surely_passes(Evaluation(100, 100, 19.5, 90.0, velocity_error=0.21))

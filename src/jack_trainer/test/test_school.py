@@ -334,7 +334,7 @@ def test_who_falls_in_training_is_not_examined_before_the_end(make_school, monke
     monkeypatch.setattr(school, "evaluate", lambda *_: examined.append(1) or Evaluation(100, 100, 20.0, 60.0))
     student = make_school(3, until_passed=True)
     student.ppo.episodes.lengths.extend([10] * 100)
-    assert student.run().reason == "steps" and len(examined) == 1
+    assert student.run().step == 3 * UPDATE and len(examined) == 1
 
 
 @pytest.mark.parametrize(
@@ -371,7 +371,15 @@ def test_who_is_not_to_stop_early_does_not(make_school, monkeypatch):
     student = make_school(3)
     student.ppo.episodes.lengths.extend([student.environment.limit] * 10_000)
     result = student.run()
-    assert (result.reason, result.step, result.survival) == ("steps", 3 * UPDATE, 1.0)
+    assert (result.reason, result.step, result.survival) == ("passed", 3 * UPDATE, 1.0)
+
+
+@pytest.mark.parametrize(("survived", "reason"), [(94, "steps"), (95, "passed")])
+def test_who_passes_at_the_end_without_a_margin_has_passed(make_school, monkeypatch, survived, reason):
+    monkeypatch.setattr(school, "evaluate", lambda *_: Evaluation(100, survived, 19.0, 60.0))
+    monkeypatch.setattr(School, "_looks_passed", lambda _: True)
+    result = make_school(3, until_passed=True).run()
+    assert (result.reason, result.step) == (reason, 3 * UPDATE)
 
 
 # -- learning that breaks down

@@ -24,8 +24,14 @@ def test_the_exam_is_one_of_the_worlds_and_is_held_once(contract, keep_the_pose,
     (row,) = [score for score in card.scores if score.name == place]
     assert row.survival == card.exam.survival
     assert (row.velocity, row.yaw_rate) == pytest.approx((card.exam.velocity_error, card.exam.yaw_rate_error))
+    walks = task.command != EXAM.command
     kinds = [score.name for score in card.scores if score.name.startswith("nominal: ")]
-    assert bool(kinds) == (task.command != EXAM.command)
+    assert bool(kinds) == walks
+    standing = {score.name: score.survival for score in card.scores if score.name.endswith(", only standing")}
+    assert set(standing) == ({"nominal, only standing", "randomised, only standing"} if walks else set())
+    if walks:
+        still = replace(task, command=EXAM.command)
+        assert standing["randomised, only standing"] == evaluate(keep_the_pose, contract, still, 6, 3).survival
 
 
 def test_an_exam_in_a_world_of_its_own_is_scored_there_too(contract, keep_the_pose, monkeypatch):

@@ -58,7 +58,7 @@ class PPOConfig:
     #: step size at the start
     rate: float = 1e-3
     #: the step size is kept within these
-    rate_bounds: tuple[float, float] = (5e-5, 3e-3)
+    rate_bounds: tuple[float, float] = (2e-5, 3e-3)
     #: divergence (KL) between two policies that the step size aims at, at first ...
     divergence: float = 0.02
     #: ... and at the end, towards which it falls from the share `polish_from` of the training on
