@@ -37,7 +37,7 @@ WEIGHTS = "weights.safetensors"
 #: experienced is looked at more often.
 GYMNASIUM_PPO = PPOConfig(
     rollout=128, epochs=5, minibatches=8, gamma=0.99, lam=0.95, value=0.5, rate=5e-4, rate_bounds=(5e-5, 2e-3),
-    divergence=0.015,
+    divergence=0.015, memory=0.02,
 )  # fmt: skip
 
 

@@ -239,10 +239,10 @@ def test_a_gradient_that_is_too_long_is_shortened_and_told_in_full(make_learner)
 
 
 def test_the_average_forgets_by_its_memory(make_learner):
-    """By hand: the first brain, and then a share of what it was, young (2 of 11) or up to the memory."""
+    """By hand: the first brain; then a quarter of 2, 3, 4 updates against the newest one."""
     learner = make_learner(memory=0.25)
     expected: dict[str, torch.Tensor] = {}
-    for kept in (0.0, 2 / 11, 0.25, 0.25):
+    for kept in (0.0, 0.5 / 1.5, 0.75 / 1.75, 1.0 / 2.0):
         learner.iterate()
         for name, weight in learner.brain.named_parameters():
             new = weight.detach().double()

@@ -66,8 +66,9 @@ class PPOConfig:
     polish_from: float = 0.6
     #: gradients longer than this are shortened to it
     gradient_norm: float = 1.0
-    #: share of the average policy that an update leaves as it is, once there were many updates
-    memory: float = 0.95
+    #: the average policy is that of about this share of all updates so far, the newest: every single one of them has
+    #: learnt from a few thousand samples too much
+    memory: float = 0.15
 
 
 @dataclass
@@ -253,8 +254,8 @@ class PPO:
 
 def _average(memory: float, average: PARAM_LIST, newest: PARAM_LIST, count: Tensor | int) -> None:
     """Move the average towards the newest; faster while there were few, for the first ones knew little."""
-    decay = min(memory, (1 + int(count)) / (10 + int(count)))
-    get_ema_multi_avg_fn(decay)(average, newest, count)
+    remembered = memory * (1 + int(count))
+    get_ema_multi_avg_fn(remembered / (1 + remembered))(average, newest, count)
 
 
 class EpisodeLog:

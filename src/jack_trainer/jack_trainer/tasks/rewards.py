@@ -110,7 +110,7 @@ class RewardWeights:
     fall: float = -100.0
     upright: float = 1.0
     velocity: float = 5.0
-    yaw_rate: float = 3.0
+    yaw_rate: float = 2.0
     height: float = 0.5
     capture: float = 4.0
     landing: float = 8.0
