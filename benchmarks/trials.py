@@ -134,7 +134,7 @@ class Narrator:
         """A checkpoint is written."""
 
 
-class Training(Protocol):
+class Kept(Protocol):
     """One training of one side, as a dataclass."""
 
     @property
@@ -148,7 +148,7 @@ class Training(Protocol):
         ...
 
 
-T = TypeVar("T", bound=Training)
+T = TypeVar("T", bound=Kept)
 
 
 class Records(Generic[T]):

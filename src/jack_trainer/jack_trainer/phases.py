@@ -24,12 +24,12 @@ class Phase:
     steps: int
     #: it is passed when this share of evaluated episodes ends on his feet
     survival: float
-    #: before its steps are used up a training ends only if so many more did: an exam of 100 episodes errs by 0.02
-    margin: float = 0.02
     #: and when he errs by no more than this [m/s] ...
     velocity_error: float = 100.0
     #: ... and this [rad/s] in the exam
     yaw_rate_error: float = 100.0
+    #: a training ends before its steps are used up only if so many more survived: an exam of 100 errs by 0.02
+    margin: float = 0.02
     #: standard deviation of the exploration noise at the start, in units of action
     noise: float = 1.6
 
