@@ -66,8 +66,8 @@ class PPOConfig:
     polish_from: float = 0.6
     #: gradients longer than this are shortened to it
     gradient_norm: float = 1.0
-    #: the average policy is that of about this share of all updates so far, the newest: every single one of them has
-    #: learnt from a few thousand samples too much
+    #: the average policy is that of about this share of all updates so far, the newest: a single one makes too much
+    #: of the few thousand samples that it learnt from
     memory: float = 0.15
 
 
