@@ -81,9 +81,8 @@ def test_no_truth_is_as_good_as_none_that_differs_from_zero(brain, some):
 
 def test_what_the_action_tells_of_the_truth_is_held_against_it(brain, some):
     truth = torch.randn(len(some.proprioception), 8, generator=torch.Generator().manual_seed(3))
-    some.proprioception[:, -1, brain.contract.observation.slices()["gait"]] = (
-        0.5  # left swings: nothing is mirrored
-    )
+    gait = brain.contract.observation.slices()["gait"]
+    some.proprioception[:, -1, gait] = 0.5  # left swings: nothing is mirrored
     with torch.no_grad():
         brain.action_head.estimate.weight.zero_()
         brain.action_head.estimate.bias.copy_(torch.arange(8.0))
