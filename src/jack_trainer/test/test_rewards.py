@@ -76,7 +76,7 @@ def test_standing_still_costs_nothing(name):
         ("yaw_rate", "drift", (0.0, 0.0, -0.6), 0.2),
         ("yaw_rate", "drift", (9.0, 9.0), 1.0),
         ("height", "height", (0.62,), np.exp(-1.0)),  # 8 cm too low, one width
-        ("capture", "standing_error", (0.1,), np.exp(-1.0)),
+        ("capture", "standing_error", (0.05,), np.exp(-1.0)),
         ("landing", "landing_error", (0.2,), 0.2),  # two widths: 1 / (1 + 4)
         ("landing", "landing", (0.0,), 0.0),  # a foot on its way up need not be anywhere
         ("capture", "stepping", (1.0,), 0.0),  # who steps is to leave the ground he stands on

@@ -74,6 +74,7 @@ class LocomotionConfig:
     weights: RewardWeights = RewardWeights()
 
 
+STAND = LocomotionConfig(curriculum=0.3)
 _EXAM_PUSHES = {"push_interval": (4.0, 4.0), "push_speed": (0.5, 0.5)}
 #: What he is examined on: a push of 0.5 m/s every 4 s, from a quiet start.
 EXAM = LocomotionConfig(
