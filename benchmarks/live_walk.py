@@ -33,7 +33,7 @@ from jack_launch.graphs import DEPLOY, NEWEST, runs_folder
 from jack_trainer.console_node import LATCHED, ConsoleNode
 from jack_trainer.live_graph import FAILED, OK, run_graph
 from jack_trainer.session import LIFTING, STANDING, Session
-from jack_trainer.tasks.locomotion import WALK_EXAM
+from jack_trainer.tasks.lessons import WALK_EXAM
 
 #: Seconds after a new command that do not count.
 SETTLE = 2

@@ -13,7 +13,8 @@ from jack_contract.contract import Contract
 from jack_sim.batch import BatchWorld
 from jack_sim.scene import TRAINING, load_model
 from jack_trainer.tasks.environment import Observation, Transition
-from jack_trainer.tasks.locomotion import EXAM, Locomotion, LocomotionConfig
+from jack_trainer.tasks.lessons import EXAM, LocomotionConfig
+from jack_trainer.tasks.locomotion import Locomotion
 
 #: Decides for N robots at once: an observation in, actions (N, n) out.
 Actor = Callable[[Observation], Float32]

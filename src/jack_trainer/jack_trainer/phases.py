@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from jack_contract.errors import UnknownNameError
 from jack_trainer.evaluate import Evaluation
 from jack_trainer.rl.ppo import PPOConfig
-from jack_trainer.tasks.locomotion import EXAM, STAND, WALK, WALK_EXAM, LocomotionConfig
+from jack_trainer.tasks.lessons import EXAM, STAND, WALK, WALK_EXAM, LocomotionConfig
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,9 @@ class Phase:
 
 
 PHASES: dict[str, Phase] = {
-    "stand": Phase("stand", STAND, EXAM, PPOConfig(), steps=2_000_000, survival=0.95),
+    "stand": Phase(
+        "stand", STAND, EXAM, PPOConfig(last_divergence=0.004, polish_from=0.3), steps=850_000, survival=0.95
+    ),
     "walk": Phase(
         "walk",
         WALK,

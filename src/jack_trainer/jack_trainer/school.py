@@ -27,7 +27,8 @@ from jack_trainer.log import Log
 from jack_trainer.phases import Phase, phase
 from jack_trainer.rl.acting import actor
 from jack_trainer.rl.ppo import PPO, BreakdownError, UpdateStats
-from jack_trainer.tasks.locomotion import Locomotion, LocomotionConfig
+from jack_trainer.tasks.lessons import LocomotionConfig
+from jack_trainer.tasks.locomotion import Locomotion
 from jack_trainer.training import Listener, PolicyFile, Progress, TrainOptions, TrainResult
 
 #: From this age on the time between two exams grows with a training [s]: an exam takes 10 s of it.
@@ -269,7 +270,7 @@ class School:
             "code": __version__,
             "run": self.run_folder.name,
             "brain": self.options.brain,
-            "stumble_steps": self.phase.task.stumble_steps,
+            "stumble_steps": self.phase.task.alarm > 0,
         }
 
     def _save_options(self) -> None:

@@ -24,7 +24,8 @@ from jack_sim.scene import TRAINING, SceneOptions, load_model
 from jack_trainer.checkpoint import replace_file
 from jack_trainer.evaluate import Actor, Evaluation, Moment, Tally, live
 from jack_trainer.tasks.capture import GRAVITY
-from jack_trainer.tasks.locomotion import EXAM, WALK_EXAM, Locomotion, LocomotionConfig
+from jack_trainer.tasks.lessons import EXAM, WALK_EXAM, LocomotionConfig
+from jack_trainer.tasks.locomotion import Locomotion
 
 #: A table's file in the folder of a run.
 FILE = "evaluation.json"

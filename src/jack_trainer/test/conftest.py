@@ -17,7 +17,8 @@ from jack_sim.randomization import OFF
 from jack_sim.scene import TRAINING, load_model
 from jack_trainer.rl.ppo import PPO, PPOConfig
 from jack_trainer.tasks.environment import Observation, Transition
-from jack_trainer.tasks.locomotion import Locomotion, LocomotionConfig
+from jack_trainer.tasks.lessons import LocomotionConfig
+from jack_trainer.tasks.locomotion import Locomotion
 
 
 @pytest.fixture(scope="session", autouse=True)

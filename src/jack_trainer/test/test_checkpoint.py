@@ -208,7 +208,7 @@ class Bomb:
         return Path.touch, (self.trace,)
 
 
-def test_a_pickle_is_refused_and_not_run(tmp_path):
+def test_fault_19_a_pickle_is_refused_and_not_run(tmp_path):
     trace = tmp_path / "run"
     bomb = pickle.dumps(Bomb(trace))
     torch.save({"brain.weight": torch.zeros(1), "bomb": Bomb(trace)}, tmp_path / "saved.pt")
@@ -410,7 +410,7 @@ class Student:
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
-def test_kill_9_two_hundred_times_and_two_hundred_times_it_goes_on(two_joints, tmp_path):
+def test_fault_20_kill_9_two_hundred_times_and_two_hundred_times_it_goes_on(two_joints, tmp_path):
     """What was told to be whole is there after each kill, and in the end all is as if nobody had killed."""
     chance, student = random.Random(1), Student(two_joints)
     for _ in range(200):

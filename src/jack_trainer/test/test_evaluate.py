@@ -5,7 +5,7 @@ import pytest
 
 from jack_sim.randomization import OFF
 from jack_trainer.evaluate import Evaluation, evaluate
-from jack_trainer.tasks.locomotion import EXAM
+from jack_trainer.tasks.lessons import EXAM
 
 #: Half a second without a push; whoever keeps his pose is still on his feet then.
 QUIET = replace(EXAM, episode=0.5, randomization=OFF, start_velocity=0.0)

@@ -9,7 +9,7 @@ from jack_contract.gait import Rhythm
 from jack_contract.rotation import xyzw_to_wxyz
 from jack_sim.randomization import OFF, ON, fixed
 from jack_trainer.tasks import locomotion
-from jack_trainer.tasks.locomotion import EXAM
+from jack_trainer.tasks.lessons import EXAM
 from jack_trainer.tasks.rewards import TERMS
 
 #: What a robot that lies on the ground is allowed.
@@ -178,7 +178,7 @@ def test_who_stumbles_steps_for_a_while_after_a_push_or_always(
 ):
     """All tip over all the time; they are pushed after 0.4 s."""
     monkeypatch.setattr(type(contract.observation), "tipping", lambda self, frames: np.ones(len(frames)))
-    given = {"stumble_steps": True, "alarm": alarm, "push_speed": (0.1, 0.1), "push_interval": (0.4, 0.4)}
+    given = {"alarm": alarm, "push_speed": (0.1, 0.1), "push_interval": (0.4, 0.4)}
     environment = make_locomotion(100, **given, **NEVER_FALLS)
     environment.reset()
     stepping = []
@@ -190,9 +190,9 @@ def test_who_stumbles_steps_for_a_while_after_a_push_or_always(
     assert stepping[37] == unpushed  # up to 0.2 s, and what was left of a step
 
 
-@pytest.mark.parametrize("stumbles", [False, True])
+@pytest.mark.parametrize("stumbles", [0.0, 20.0])
 def test_who_is_told_to_walk_is_shown_the_rhythm_and_moved_by_it(make_locomotion, contract, monkeypatch, stumbles):
-    environment = make_locomotion(8, command=ASKED, still=0.5, stumble_steps=stumbles, **NEVER_FALLS)
+    environment = make_locomotion(8, command=ASKED, still=0.5, alarm=stumbles, **NEVER_FALLS)
     seen, targets = environment.reset(), []
     original, gait, robot = environment.world.step, contract.gait, contract.robot
     monkeypatch.setattr(
@@ -205,7 +205,7 @@ def test_who_is_told_to_walk_is_shown_the_rhythm_and_moved_by_it(make_locomotion
         np.testing.assert_array_equal(seen.command, rhythm.pace.astype(np.float32))
         np.testing.assert_allclose(seen.proprioception[:, -1, at], gait.signal(rhythm), atol=1e-6)
         offsets = gait.offsets(robot, rhythm)
-        tipping = contract.observation.tipping(seen.proprioception) * stumbles
+        tipping = contract.observation.tipping(seen.proprioception) * (stumbles > 0)
         seen, motion = environment.step(action).observation, environment.motion
         np.testing.assert_allclose(targets[-1], contract.action.targets(robot, action, offsets), atol=1e-9)
         np.testing.assert_array_equal(motion.joint_target, robot.default_position + offsets)

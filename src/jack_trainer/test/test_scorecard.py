@@ -7,7 +7,7 @@ from rich.console import Console
 from jack_trainer import scorecard as cards
 from jack_trainer.evaluate import evaluate
 from jack_trainer.scorecard import SURROUNDINGS, Score, Surroundings, scorecard, table
-from jack_trainer.tasks.locomotion import EXAM, WALK_EXAM
+from jack_trainer.tasks.lessons import EXAM, WALK_EXAM
 
 
 @pytest.fixture

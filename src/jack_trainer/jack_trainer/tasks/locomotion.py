@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -15,12 +14,12 @@ from jack_contract.observation import History, encode_command
 from jack_contract.rotation import projected_gravity
 from jack_contract.state import Command, RobotState
 from jack_sim.batch import BatchWorld, Truth
-from jack_sim.randomization import OFF, ON, Randomization
 from jack_sim.randomizer import Randomizer
 from jack_sim.scene import REACH
 from jack_trainer.tasks.capture import landing_error, standing_error
 from jack_trainer.tasks.environment import Observation, Transition
-from jack_trainer.tasks.rewards import TERMS, Motion, RewardWeights, total_reward
+from jack_trainer.tasks.lessons import LocomotionConfig
+from jack_trainer.tasks.rewards import TERMS, Motion, total_reward
 
 #: What belongs to the randomised bodies in a `state_dict`.
 _BODY = "body."
@@ -30,62 +29,6 @@ _FOLLOWING = 0.45
 _GROWTH = 0.1
 #: How much growth a fall costs him who falls [s].
 _FALL = 2.0
-
-
-@dataclass(frozen=True)
-class LocomotionConfig:
-    """What happens to him, and what counts."""
-
-    #: length of an episode [s]
-    episode: float = 20.0
-    #: least and greatest forward and leftward speed [m/s] and yaw rate [rad/s] that he is asked for
-    command: tuple[tuple[float, float], ...] = ((0.0, 0.0), (0.0, 0.0), (0.0, 0.0))
-    #: share of the commands that are zero
-    still: float = 0.1
-    #: share of the episodes in which all of them are
-    standing: float = 0.0
-    #: he takes a step when he stumbles, also when told to stand ...
-    stumble_steps: bool = False
-    #: ... but only for up to this long after a push [s]; as long as an episode: whenever he stumbles. Who explores
-    #: stumbles all the time: where that always made him step, he would never learn to stand quietly
-    alarm: float = 20.0
-    #: time between two commands [s]
-    command_interval: float = 4.0
-    #: bodies, sensors, latencies and pushes that he has to cope with
-    randomization: Randomization = Randomization()
-    #: episodes start up to this far from the default pose, each joint [rad]
-    start_joint_noise: float = 0.1
-    #: episodes start with up to this pelvis velocity, each axis [m/s]
-    start_velocity: float = 0.3
-    #: a pelvis lower than this over the lower foot has fallen [m]
-    fall_height: float = 0.42
-    #: a body tilted further than this has fallen [rad]
-    fall_tilt: float = 0.8
-    #: a sole lower than this touches the ground [m]
-    contact_height: float = 0.02
-    #: the ground is inclined by up to this, in any direction [rad]
-    incline: float = 0.0
-    #: the first episodes start at random ages, so that they do not end together
-    staggered: bool = True
-    #: how high a foot is lifted in the middle of a step [m]
-    clearance: float = 0.06
-    #: commands, pushes and randomised bodies grow from this share to the whole as he follows; 1: the whole at once
-    curriculum: float = 1.0
-    weights: RewardWeights = RewardWeights()
-
-
-STAND = LocomotionConfig(curriculum=0.3)
-_EXAM_PUSHES = {"push_interval": (4.0, 4.0), "push_speed": (0.5, 0.5)}
-#: What he is examined on: a push of 0.5 m/s every 4 s, from a quiet start.
-EXAM = LocomotionConfig(
-    randomization=replace(OFF, **_EXAM_PUSHES), start_velocity=0.2, fall_tilt=1.0, staggered=False
-)
-
-_VELOCITIES = ((-0.3, 1.0), (-0.3, 0.3), (-0.8, 0.8))
-WALK = LocomotionConfig(
-    command=_VELOCITIES, still=0.15, standing=0.15, stumble_steps=True, alarm=0.8, incline=0.2, curriculum=0.3
-)
-WALK_EXAM = replace(EXAM, command=_VELOCITIES, stumble_steps=True, randomization=replace(ON, **_EXAM_PUSHES))
 
 
 class Locomotion:
@@ -328,7 +271,7 @@ class Locomotion:
     def _stumbling(self) -> Array:
         """How fast those tip over who are to step for it, (N,) [rad/s]; 0 for the others."""
         self._alarm -= self._period
-        if not self.config.stumble_steps:
+        if not self.config.alarm:
             return np.zeros(self.count)
         return self.contract.observation.tipping(self._history.frames) * (self._alarm > 0.0)
 
