@@ -19,13 +19,14 @@ ARROWS = {
     "launch": set(),
     "src/jack_sim": {"jack_contract"},
     "src/jack_brain": {"jack_contract"},
+    "src/jack_operator": {"jack_contract"},
     "src/jack_trainer": {"jack_contract", "jack_launch", "jack_sim", "jack_brain"},
 }
-OURS = {"jack_contract", "jack_launch", "jack_sim", "jack_brain", "jack_trainer"}
+OURS = {"jack_contract", "jack_launch", "jack_sim", "jack_brain", "jack_operator", "jack_trainer"}
 #: What only a node may know.
 ROS = {"rclpy", "jack_msgs"}
 #: What the robot does without.
-HEAVY = {"torch", "mujoco", "onnx", "jack_sim", "jack_trainer", "jack_brain.network"}
+HEAVY = {"torch", "mujoco", "onnx", "viser", "jack_sim", "jack_operator", "jack_trainer", "jack_brain.network"}
 
 
 @dataclass(frozen=True)
@@ -111,8 +112,8 @@ def test_only_nodes_know_ros():
     assert not wrong, "\n".join(wrong)
 
 
-def test_the_contract_needs_numpy_and_nothing_else():
-    known = set(sys.stdlib_module_names) | {"numpy", "jack_contract"}
+def test_the_contract_needs_numpy_and_yaml_and_nothing_else():
+    known = set(sys.stdlib_module_names) | {"numpy", "yaml", "jack_contract"}
     outside = {found.module for path in package_of("src/jack_contract").rglob("*.py") for found in imports(path)}
     # A test helper may use the tools of tests.
     helpers = {f.module for f in imports(package_of("src/jack_contract") / "testing.py")}
