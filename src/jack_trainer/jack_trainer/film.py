@@ -109,7 +109,7 @@ def make_film(policy: Path, programme: Sequence[Act] = ()) -> Film:
     stage = _Stage(loaded)
     with _Cameraman(stage.world.position) as cameraman, tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "film.webm"
-        count = _write(path, (cameraman.shoot(stage.world.position, *words) for words in stage.play(programme)))
+        count = write_film(path, (cameraman.shoot(stage.world.position, *words) for words in stage.play(programme)))
         film = Film(path.read_bytes(), count / RATE, stage.falls)
     if not 0 < len(film.data) <= MAX_BYTES:
         raise JackError(f"The film has {len(film.data):,} bytes; a page takes 1 to {MAX_BYTES:,}.")
@@ -136,7 +136,7 @@ def film_aside(policy: Path) -> Film:
         return Film(path.read_bytes(), told["seconds"], told["falls"])
 
 
-def _write(path: Path, pictures: Iterator[NDArray[np.uint8]]) -> int:
+def write_film(path: Path, pictures: Iterator[NDArray[np.uint8]]) -> int:
     """Encode pictures; returns how many there were."""
     writer = cv2.VideoWriter(str(path), cv2.CAP_FFMPEG, cv2.VideoWriter.fourcc(*"VP80"), RATE, (WIDTH, HEIGHT))
     if not writer.isOpened():
