@@ -16,6 +16,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -97,14 +98,16 @@ class Body(Node):
         self._imus = {s: self.create_publisher(Imu, f"/{s}/imu/data", sensor) for s in sides}
         for side in sides:
             self.create_subscription(JointCommand, f"/{side}/joint_command", self._on_command, COMMAND)
-        self.create_subscription(BrainStatus, "/brain/brain/status", self._on_status, 10)
-        self.ready = False
+            self.create_subscription(BrainStatus, f"/{side}/brain/status", partial(self._on_status, side), 10)
+        #: those with a policy
+        self.ready: set[str] = set()
         self._side, self._sent, self._stamp = sides[0], {}, 0
         self.latencies: list[float] = []
 
     def send(self, side: str) -> None:
         """One pair of readings; simulated time goes on by a control period, whatever the rate."""
         self._stamp += 1
+        self._state.linear_acceleration[0] = 1e-6 * self._stamp  # what stands still to the last bit is a fault
         joint_state, imu = JointState(), Imu()
         fill_joint_state(joint_state, self._robot, self._state)
         fill_imu(imu, self._state)
@@ -120,8 +123,9 @@ class Body(Node):
         if sent is not None:
             self.latencies.append(now - sent)
 
-    def _on_status(self, message: BrainStatus) -> None:
-        self.ready = bool(message.policy)
+    def _on_status(self, side: str, message: BrainStatus) -> None:
+        if message.policy:
+            self.ready.add(side)
 
 
 @dataclass
@@ -172,11 +176,11 @@ _STEADY = Clock(clock_type=ClockType.STEADY_TIME)
 
 
 @contextmanager
-def process(arguments: list[str]) -> Iterator[None]:
+def process(arguments: list[str]) -> Iterator[subprocess.Popen[bytes]]:
     """Another Python, until the context ends."""
     child = subprocess.Popen([sys.executable, *arguments])
     try:
-        yield
+        yield child
     finally:
         child.send_signal(signal.SIGINT)
         child.wait(timeout=10)
@@ -229,7 +233,7 @@ def measure(options: Options, contract: Contract, policy: Path) -> list[Comparis
 
 def _wait_until_both_answer(body: Body, executor: Executor) -> None:
     deadline = time.monotonic() + 30.0
-    while len(body.latencies) < 40 or not body.ready:
+    while len(body.latencies) < 40 or "brain" not in body.ready:
         if time.monotonic() > deadline:
             raise SystemExit("One of the two nodes does not answer.")
         for side in ("echo", "brain"):

@@ -86,6 +86,45 @@ def test_making_the_perceptrons_draws_no_other_random_numbers_than_theirs():
     assert drawn == torch.rand(1) and Perceptrons(contract).log_std.exp().allclose(torch.ones(1))
 
 
+def test_processor_time_is_that_of_the_process_alone():
+    import subprocess
+    import sys
+    import time
+
+    from realtime import processor_time
+
+    with subprocess.Popen([sys.executable, "-c", "while True: pass"]) as busy:
+        with subprocess.Popen(["sleep", "60"]) as idle:
+            time.sleep(0.5)
+            spent = {child: processor_time(child.pid) for child in (busy, idle)}
+            idle.kill()
+        busy.kill()
+    assert 0.02 < spent[busy] < 1.0 and spent[idle] < 0.02
+
+
+def test_the_fast_robot_is_jack_with_a_control_period_of_five_milliseconds(tmp_path, monkeypatch):
+    import realtime
+
+    monkeypatch.setattr(realtime, "export", lambda folder, contract, size: folder / "policy.onnx")
+    setup = realtime.fast_jack(tmp_path, "nano")
+    assert default_contract(str(setup.robot)) == setup.contract
+    differing = {line.split("[")[0].split(":")[0] for line in default_contract().diff(setup.contract)}
+    assert setup.contract.robot.control_period == 0.005 and "robot.control_period" in differing
+
+
+@pytest.mark.ros
+@pytest.mark.slow
+def test_a_quick_look_at_real_time_runs_to_its_end():
+    import subprocess
+    import sys
+
+    pytest.importorskip("rclpy", reason="needs ROS 2 and Jack's messages: ./jack test has them")
+    script = Path(__file__).resolve().parents[1] / "benchmarks" / "realtime.py"
+    done = subprocess.run([sys.executable, str(script), "--quick"], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert "beside a simulation: missed deadlines" in done.stdout and "written" not in done.stdout
+
+
 def trial(**changes):
     from trials import Trial
 

@@ -81,7 +81,7 @@ class RunningGraph:
 @pytest.fixture(scope="module")
 def graph(shared_ros_domain, tmp_path_factory, policies) -> Iterator[RunningGraph]:
     """One graph for all tests that leave him standing as they found him; the one that does not comes last."""
-    specs = DEPLOY.nodes({"sim": "true", "policy": str(policies[0])})
+    specs = DEPLOY.nodes({"sim": "true", "policy": str(policies[0]), "promote": "auto", "trial": "0"})
     with Supervisor(specs, tmp_path_factory.mktemp("graph")) as supervisor, Connection(specs) as connection:
         yield RunningGraph(specs, supervisor, connection)
 
@@ -93,7 +93,7 @@ def test_jack_is_let_down_and_the_whole_graph_is_as_a_ros_user_expects(graph, po
     assert graph.sight.events[-1] == "Jack stands on his own feet"
     state = graph.call(GetState, "brain/get_state", GetState.Request())
     assert state.current_state.label == "active"
-    assert {"sim", "brain"} <= set(graph.node.get_node_names())
+    assert {"sim", "driver", "brain"} <= set(graph.node.get_node_names())
     kinds = dict(graph.node.get_topic_names_and_types())
     for topic, kind in {
         "/joint_states": "sensor_msgs/msg/JointState",
@@ -107,7 +107,9 @@ def test_jack_is_let_down_and_the_whole_graph_is_as_a_ros_user_expects(graph, po
         "/camera/image_raw/compressed": "sensor_msgs/msg/CompressedImage",
         "/camera/camera_info": "sensor_msgs/msg/CameraInfo",
         "/joint_command": "jack_msgs/msg/JointCommand",
+        "/hardware/joint_command": "jack_msgs/msg/JointCommand",
         "/brain/status": "jack_msgs/msg/BrainStatus",
+        "/driver/status": "jack_msgs/msg/DriverStatus",
         "/policy": "jack_msgs/msg/Policy",
         "/cmd_vel": "geometry_msgs/msg/Twist",
         "/diagnostics": "diagnostic_msgs/msg/DiagnosticArray",
@@ -118,6 +120,8 @@ def test_jack_is_let_down_and_the_whole_graph_is_as_a_ros_user_expects(graph, po
         "/sim/reset",
         "/sim/pause",
         "/sim/step",
+        "/driver/stop",
+        "/driver/reset",
         "/brain/stop",
         "/brain/reset_fault",
         "/brain/load_policy",
@@ -226,7 +230,9 @@ def test_a_brain_that_is_killed_is_named_and_the_joints_are_damped(graph):
         graph.connection.listen(0.05)
         deaths += graph.supervisor.poll()
     assert [str(death).split(".")[0] for death in deaths] == ["/brain died (SIGKILL)"]
-    graph.until(lambda: "joints are damped" in graph.supervisor.log(graph.specs[0]).read_text())
+    sim, driver, _ = graph.specs
+    graph.until(lambda: "joints are damped" in graph.supervisor.log(sim).read_text())
+    graph.until(lambda: "Damped: No command that can be believed" in graph.supervisor.log(driver).read_text())
 
 
 # -- as a person types it
@@ -278,7 +284,7 @@ def test_deploy_on_a_simulated_jack_until_he_stood(jack, nodes_alive, policies):
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_ctrl_c_ends_everything_within_five_seconds(jack, nodes_alive, policies, number):
     process = jack("deploy", "--sim", "--policy", str(policies[0]))
-    wait_for(lambda: len(nodes_alive()) == 3, process)  # sim, brain and ./jack itself
+    wait_for(lambda: len(nodes_alive()) == 4, process)  # sim, driver, brain and ./jack itself
     time.sleep(2.0)
     begun = time.monotonic()
     process.send_signal(number)
@@ -290,7 +296,7 @@ def test_ctrl_c_ends_everything_within_five_seconds(jack, nodes_alive, policies,
 
 def test_nothing_survives_a_jack_that_is_killed(jack, nodes_alive, policies):
     process = jack("deploy", "--sim", "--policy", str(policies[0]))
-    wait_for(lambda: len(nodes_alive()) == 3, process)
+    wait_for(lambda: len(nodes_alive()) == 4, process)
     process.kill()
     process.wait()
     deadline = time.monotonic() + 5.0

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from difflib import get_close_matches
 
 #: What a ROS parameter of ours can hold.
-Parameter = bool | int | float | str
+Parameter = bool | int | float | str | tuple[str, ...]
 
 
 class LaunchError(Exception):
@@ -113,6 +113,8 @@ def _yaml(value: Parameter) -> str:
         return str(value).lower()
     if isinstance(value, str):
         return "'" + value.replace("'", "''") + "'"
+    if isinstance(value, tuple):
+        return f"[{','.join(map(_yaml, value))}]"
     return repr(value)
 
 

@@ -1,4 +1,4 @@
-"""Jack's two graphs: the school (sim, brain, trainer) and the robot at work (brain, and sim if asked for)."""
+"""Jack's two graphs: the school (sim, brain, trainer) and the robot at work (driver, brain, sim if asked for)."""
 
 from __future__ import annotations
 
@@ -7,11 +7,23 @@ from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
 
-from jack_launch.description import Graph, LaunchArgument, LaunchError, NodeSpec, number, whole_number
+from jack_launch.description import (
+    Graph,
+    LaunchArgument,
+    LaunchError,
+    NodeSpec,
+    Parameter,
+    number,
+    whole_number,
+)
 
 _BOOL = ("true", "false")
 #: Policies that have a name instead of a path.
 NEWEST, PRETRAINED = "newest", "pretrained"
+#: The robot that is simulated.
+_JACK = "jack"
+#: How a driver reaches the motors; the first is how a simulation is reached.
+INTERFACES = ("joint_command", "forward_command", "joint_trajectory")
 
 
 def runs_folder() -> Path:
@@ -77,7 +89,7 @@ _SIMULATION = (
 _RUNS = LaunchArgument("runs", str(runs_folder()), "folder of the trainings")
 
 
-def _sim(args: Mapping[str, str], required: bool) -> NodeSpec:
+def _sim(args: Mapping[str, str], required: bool, driven: bool = False) -> NodeSpec:
     return NodeSpec(
         "jack_sim",
         "sim_node",
@@ -89,19 +101,38 @@ def _sim(args: Mapping[str, str], required: bool) -> NodeSpec:
             "real_time_factor": number("real_time_factor", args["real_time_factor"]),
             "seed": whole_number("sim_seed", args["sim_seed"]),
         },
+        remappings=(("joint_command", "hardware/joint_command"),) if driven else (),
         required=required,
     )
 
 
-def _brain(args: Mapping[str, str], required: bool, simulated: bool = True, policy: str = "") -> NodeSpec:
+def _brain(args: Mapping[str, str], required: bool, **parameters: Parameter) -> NodeSpec:
     return NodeSpec(
         "jack_brain",
         "brain_node",
         "brain",
         namespace=args["namespace"],
-        parameters={"use_sim_time": simulated, **({"policy": policy} if policy else {})},
+        parameters=parameters,
         lifecycle=True,
         required=required,
+    )
+
+
+def _driver(args: Mapping[str, str], **parameters: Parameter) -> NodeSpec:
+    joints = tuple(filter(None, (name.strip() for name in args["joints"].split(","))))
+    return NodeSpec(
+        "jack_brain",
+        "driver_node",
+        "driver",
+        namespace=args["namespace"],
+        parameters={
+            **parameters,
+            "interface": args["interface"],
+            "kind": args["kind"],
+            **({"joints": joints} if joints else {}),
+        },
+        lifecycle=True,
+        required=True,
     )
 
 
@@ -137,14 +168,34 @@ def learning_environment() -> dict[str, str]:
 
 def _train(args: Mapping[str, str]) -> tuple[NodeSpec, ...]:
     # The school goes on without its audience: what shows him living may end, what teaches him may not.
-    live = (_sim(args, required=False), _brain(args, required=False)) if args["live"] == "true" else ()
-    return (*live, _trainer(args))
+    # Every new policy drives at once: in a simulation nothing breaks.
+    heir: dict[str, Parameter] = {"promote": "auto", "trial": 0.0, "probation": 0.0}
+    live = (_sim(args, required=False), _brain(args, required=False, use_sim_time=True, **heir))
+    return (*(live if args["live"] == "true" else ()), _trainer(args))
 
 
 def _deploy(args: Mapping[str, str]) -> tuple[NodeSpec, ...]:
-    simulated = args["sim"] == "true"
-    brain = _brain(args, True, simulated, _policy(args))
-    return (_sim(args, required=True), brain) if simulated else (brain,)
+    simulated, driven, policy = args["sim"] == "true", args["driver"] == "true", _policy(args)
+    if simulated and (args["robot"], args["interface"], args["prefix"]) != (_JACK, INTERFACES[0], ""):
+        raise LaunchError(
+            f"The simulation is of {_JACK}, hears {INTERFACES[0]} and knows no prefix; given: robot "
+            f"{args['robot']}, interface {args['interface']}, prefix '{args['prefix']}'. Leave these out, or sim."
+        )
+    both: dict[str, Parameter] = {"use_sim_time": simulated, "robot": _robot(args["robot"])}
+    both |= {"prefix": args["prefix"]} if args["prefix"] else {}
+    sim = (_sim(args, required=True, driven=driven),) if simulated else ()
+    driver = (_driver(args, **both),) if driven else ()
+    heir: dict[str, Parameter] = {"promote": args["promote"], "trial": number("trial", args["trial"])}
+    return (*sim, *driver, _brain(args, True, **both, **heir, **({"policy": policy} if policy else {})))
+
+
+def _robot(name: str) -> str:
+    """A robot's name, or the path of its description in a way that means the same in every node."""
+    if not name.endswith(".yaml"):
+        return name
+    if not Path(name).is_file():
+        raise LaunchError(f"There is no robot description {name}.")
+    return _absolute(name)
 
 
 def _policy(args: Mapping[str, str]) -> str:
@@ -184,15 +235,40 @@ TRAIN = Graph(
 )
 
 DEPLOY = Graph(
-    "Drive Jack with a policy: brain, and a live simulation with sim:=true.",
+    "Drive Jack with a policy: brain, driver, and a live simulation with sim:=true.",
     (
-        LaunchArgument("sim", "false", "simulate the robot; otherwise its driver must be running", _BOOL),
+        LaunchArgument("sim", "false", "simulate the robot; otherwise its hardware must be there", _BOOL),
         LaunchArgument(
             "policy",
             NEWEST,
             f"policy file (.onnx); {NEWEST}: the last one written in `runs`, or else the one that ships with Jack; "
             f"{PRETRAINED}: that one; empty: wait for the topic `policy`",
         ),
+        LaunchArgument(
+            "promote",
+            "manual",
+            "when a policy that is offered while another one drives takes over, after its trial: manual, when the "
+            "service brain/promote is called; auto, by itself",
+            ("manual", "auto"),
+        ),
+        LaunchArgument("trial", "10", "for how long it is tried beside the one that drives [s]"),
+        LaunchArgument("robot", _JACK, "which robot: one that ships with Jack, or the path of a .yaml file"),
+        LaunchArgument(
+            "driver",
+            "true",
+            "put a driver between brain and motors, which damps them when the brain is gone",
+            _BOOL,
+        ),
+        LaunchArgument(
+            "interface",
+            INTERFACES[0],
+            "how the driver reaches the motors: joint_command, Jack's own message; forward_command and "
+            "joint_trajectory, for the controllers of ros2_control",
+            INTERFACES,
+        ),
+        LaunchArgument("kind", "position", "what a forward_command_controller commands", ("position", "effort")),
+        LaunchArgument("joints", "", "joints in the order of the controller, with commas; empty: the robot's"),
+        LaunchArgument("prefix", "", "what the hardware puts before each joint name"),
         _RUNS,
         *_SIMULATION,
         _NAMESPACE,

@@ -78,4 +78,6 @@ def _change(node: LifecycleNode, transition: int) -> Action:
 
 def _parameter(value: Parameter) -> object:
     """As it is: without a type, launch_ros would read the string '1' as a number."""
+    if isinstance(value, tuple):
+        return list(value)
     return ParameterValue(value, value_type=str) if isinstance(value, str) else value

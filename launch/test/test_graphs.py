@@ -2,6 +2,7 @@ import os
 
 import pytest
 
+from jack_brain import interfaces
 from jack_launch import graphs
 from jack_launch.description import LaunchError
 from jack_launch.graphs import DEPLOY, TRAIN, newest_policy, pretrained_folder
@@ -62,13 +63,64 @@ def test_what_he_learns_in_is_chosen_by_name():
 
 
 def test_a_namespace_makes_a_second_robot():
-    assert names(DEPLOY.nodes({"sim": "true", "namespace": "twin", "policy": ""})) == ["/twin/sim", "/twin/brain"]
+    nodes = DEPLOY.nodes({"sim": "true", "namespace": "twin", "policy": ""})
+    assert names(nodes) == ["/twin/sim", "/twin/driver", "/twin/brain"]
 
 
 def test_a_real_robot_has_no_simulation_and_keeps_its_own_clock(tmp_path):
-    (brain,) = DEPLOY.nodes({"runs": str(tmp_path)})
-    assert brain.name == "brain" and brain.required
-    assert brain.parameters == {"use_sim_time": False}
+    driver, brain = DEPLOY.nodes({"runs": str(tmp_path)})
+    assert [node.name for node in (driver, brain)] == ["driver", "brain"]
+    assert all(node.required and node.lifecycle for node in (driver, brain))
+    assert brain.parameters == {"use_sim_time": False, "robot": "jack", "promote": "manual", "trial": 10.0}
+    hardware = {"use_sim_time": False, "robot": "jack", "interface": "joint_command", "kind": "position"}
+    assert driver.parameters == hardware
+
+
+def test_who_learns_takes_over_at_once_and_who_works_is_asked():
+    assert {"promote": "auto", "trial": 0.0}.items() <= TRAIN.nodes()[1].parameters.items()
+    asked = DEPLOY.nodes({"policy": "", "promote": "auto", "trial": "3"})[-1].parameters
+    assert {"promote": "auto", "trial": 3.0}.items() <= asked.items()
+
+
+def test_the_driver_stands_between_the_brain_and_the_simulated_motors():
+    sim, driver, brain = DEPLOY.nodes({"sim": "true", "policy": ""})
+    assert sim.remappings == (("joint_command", "hardware/joint_command"),)
+    assert driver.remappings == brain.remappings == ()
+    assert driver.parameters["use_sim_time"] is True
+    sim, brain = DEPLOY.nodes({"sim": "true", "policy": "", "driver": "false"})
+    assert sim.remappings == ()
+    assert TRAIN.nodes()[0].remappings == ()  # while he learns nobody stands in between
+
+
+def test_hardware_is_described_to_the_driver():
+    given = {"policy": "", "robot": "g1", "interface": "forward_command", "kind": "effort"}
+    driver, brain = DEPLOY.nodes(given | {"joints": "g1/a, g1/b,", "prefix": "g1/"})
+    assert driver.parameters["joints"] == ("g1/a", "g1/b")
+    assert "joints:=['g1/a','g1/b']" in driver.ros_arguments()
+    assert {"use_sim_time": False, "robot": "g1", "prefix": "g1/"}.items() <= brain.parameters.items()
+    assert {"robot": "g1", "interface": "forward_command", "kind": "effort"}.items() <= driver.parameters.items()
+    with pytest.raises(LaunchError, match="interface is 'serial'; allowed: joint_command, forward_command"):
+        DEPLOY.nodes({"interface": "serial"})
+
+
+def test_both_lists_of_interfaces_are_the_same():
+    assert graphs.INTERFACES == interfaces.INTERFACES
+    assert next(argument.choices for argument in DEPLOY.arguments if argument.name == "kind") == interfaces.KINDS
+
+
+@pytest.mark.parametrize("given", [{"robot": "g1"}, {"interface": "joint_trajectory"}, {"prefix": "a/"}])
+def test_what_the_simulation_is_not_is_refused(given):
+    with pytest.raises(LaunchError, match="The simulation is of jack"):
+        DEPLOY.nodes({"sim": "true", "policy": ""} | given)
+
+
+def test_a_robot_of_ones_own_is_a_file(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(LaunchError, match=r"no robot description mine\.yaml"):
+        DEPLOY.nodes({"policy": "", "robot": "mine.yaml"})
+    (tmp_path / "mine.yaml").touch()
+    for node in DEPLOY.nodes({"policy": "", "robot": "mine.yaml"}):
+        assert node.parameters["robot"] == str(tmp_path / "mine.yaml")
 
 
 def test_the_policy_that_was_written_last_is_deployed(tmp_path):
@@ -76,19 +128,19 @@ def test_the_policy_that_was_written_last_is_deployed(tmp_path):
     newest = policy(tmp_path, "new", 100, age=10)
     policy(tmp_path, "new", 200, age=50)
     assert newest_policy(tmp_path) == newest
-    assert DEPLOY.nodes({"runs": str(tmp_path)})[0].parameters["policy"] == str(newest)
+    assert DEPLOY.nodes({"runs": str(tmp_path)})[-1].parameters["policy"] == str(newest)
 
 
 def test_where_nothing_was_trained_the_policy_that_ships_with_jack_is_deployed(tmp_path, shipped):
-    assert "policy" not in DEPLOY.nodes({"runs": str(tmp_path)})[0].parameters
+    assert "policy" not in DEPLOY.nodes({"runs": str(tmp_path)})[-1].parameters
     shipped.parent.mkdir()
     shipped.write_bytes(b"policy")
-    assert DEPLOY.nodes({"runs": str(tmp_path)})[0].parameters["policy"] == str(shipped)
+    assert DEPLOY.nodes({"runs": str(tmp_path)})[-1].parameters["policy"] == str(shipped)
     newest = policy(tmp_path, "mine", 100, age=10)
-    assert DEPLOY.nodes({"runs": str(tmp_path)})[0].parameters["policy"] == str(newest)
+    assert DEPLOY.nodes({"runs": str(tmp_path)})[-1].parameters["policy"] == str(newest)
     named = DEPLOY.nodes({"runs": str(tmp_path), "policy": "pretrained"})
-    assert named[0].parameters["policy"] == str(shipped)
-    assert "policy" not in DEPLOY.nodes({"runs": str(tmp_path), "policy": ""})[0].parameters
+    assert named[-1].parameters["policy"] == str(shipped)
+    assert "policy" not in DEPLOY.nodes({"runs": str(tmp_path), "policy": ""})[-1].parameters
 
 
 def test_a_copy_without_the_policy_that_ships_with_jack_says_so():

@@ -13,7 +13,12 @@ setup(
         (f"share/{package_name}/launch", ["launch/deploy.launch.py"]),
     ],
     install_requires=["setuptools", "numpy"],
-    entry_points={"console_scripts": ["brain_node = jack_brain.brain_node:main"]},
+    entry_points={
+        "console_scripts": [
+            "brain_node = jack_brain.brain_node:main",
+            "driver_node = jack_brain.driver_node:main",
+        ]
+    },
     zip_safe=False,
     maintainer="Jack maintainers",
     maintainer_email="maintainers@jack-robot.org",

@@ -50,5 +50,5 @@ class LoaderNode(Node):
     def _on_load(self, request: LoadPolicy.Request, response: LoadPolicy.Response) -> LoadPolicy.Response:
         result = self._examiner.examine(Offer(Path(request.path)))
         response.success = not isinstance(result, str)
-        response.message = result if isinstance(result, str) else f"Policy {result.sha256} drives"
+        response.message = result if isinstance(result, str) else f"Policy {result.sha256} is fit: see brain/status"
         return response

@@ -4,26 +4,27 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from jack_brain.pilot import PilotConfig
+from jack_brain.pilot import ROBOT_BLEND, PilotConfig
 from jack_brain.policy import PolicyLimits
 from jack_brain.safety import SafetyLimits
+from jack_brain.shadow import AUTO, MANUAL, TrialConfig
 from jack_contract.parameters import check, parameter
-from jack_contract.robot import robot_names
 
-_PILOT, _SAFETY, _POLICY = PilotConfig(), SafetyLimits(), PolicyLimits()
+_PILOT, _SAFETY, _POLICY, _TRIAL = PilotConfig(), SafetyLimits(), PolicyLimits(), TrialConfig()
 
 
 @dataclass(frozen=True)
 class BrainParameters:
     """What can be chosen when the node starts."""
 
-    robot: str = parameter("jack", "Which robot it drives.", choices=tuple(robot_names()))
+    robot: str = parameter("jack", "Which robot it drives: a name, or the path of a description (.yaml).")
+    prefix: str = parameter("", "What the hardware puts before each of the robot's joint names.")
     policy: str = parameter("", "Policy file (.onnx) to begin with; empty: wait for the topic `policy`.")
     autostart: bool = parameter(False, "Configure and activate without being told to, where nobody manages nodes.")
     trigger: str = parameter(
         "sensor",
         "When to decide: `sensor`, as soon as joint states and IMU data of one moment are there; `timer`, at the "
-        "control period, on the newest readings.",
+        "control period of a clock that nobody sets, on the newest readings.",
         choices=("sensor", "timer"),
     )
     executor: str = parameter(
@@ -31,7 +32,51 @@ class BrainParameters:
         "How callbacks are run: `events`, the quicker, or `single`, the older.",
         choices=("events", "single"),
     )
-    blend: float = parameter(_PILOT.blend, "Time over which a new policy takes over [s].", 0.0, 10.0)
+    realtime: str = parameter(
+        "auto",
+        "Whether the control loop asks for SCHED_FIFO and locked memory: `auto`, on a robot, not in a simulation; "
+        "`always`; `never`. Where it is not permitted, the log says what to type.",
+        choices=("auto", "always", "never"),
+    )
+    camera: bool = parameter(
+        False, "Watch camera/image_raw, although no policy looks at pictures yet: whether one is current is told."
+    )
+    camera_timeout: float = parameter(
+        _SAFETY.camera, "A picture older than this is not used as current [s].", 0.01, 10.0
+    )
+    promote: str = parameter(
+        _TRIAL.promote,
+        "When a policy takes over from another one, once it passed its trial: `manual`, when the service ~/promote "
+        "is called; `auto`, at once.",
+        choices=(AUTO, MANUAL),
+    )
+    trial: float = parameter(
+        _TRIAL.seconds,
+        "For how long a policy first decides beside the one that drives, without authority; 0 with `auto`: it "
+        "takes over untried [s].",
+        0.0,
+        3600.0,
+    )
+    trial_rms: float = parameter(
+        _TRIAL.rms,
+        "A policy on trial may have joint targets that differ by so much, root mean square [rad] ...",
+        0.001,
+        3.0,
+    )
+    trial_largest: float = parameter(_TRIAL.largest, "... and by so much at most [rad].", 0.001, 6.0)
+    probation: float = parameter(
+        _TRIAL.probation,
+        "For how long after a policy took over from another one a fault takes it back, for good; 0: never [s].",
+        0.0,
+        3600.0,
+    )
+    blend: float = parameter(
+        -1.0,
+        f"Time over which a new policy takes over [s]; below 0: {ROBOT_BLEND:g} s on a robot, {_PILOT.blend:g} s "
+        "in a simulation.",
+        -1.0,
+        10.0,
+    )
     hold_speed: float = parameter(
         _PILOT.hold_speed, "Greatest joint speed on the way to the default pose [rad/s].", 0.01, 10.0
     )
@@ -61,6 +106,19 @@ class BrainParameters:
         _SAFETY.step, "Greatest change of a joint target per control period, in multiples of the joint's speed "
         "limit [1].", 0.01, 100.0,
     )  # fmt: skip
+    speed_limit: float = parameter(
+        _SAFETY.speed,
+        "Damp the joints when one moves faster than so many times its speed limit [1].",
+        0.1,
+        100.0,
+    )
+    missed_limit: int = parameter(
+        _SAFETY.missed,
+        "Damp the joints after so many control periods in a row without a decision in time; 0: never. In a "
+        "simulation they are only counted [1].",
+        0,
+        1000,
+    )
     policy_bytes: int = parameter(
         _POLICY.max_bytes, "Largest policy file that is read [bytes].", 1000, 2_000_000_000
     )
@@ -72,14 +130,34 @@ class BrainParameters:
         check(self)
         self.pilot()
 
-    def pilot(self) -> PilotConfig:
-        """How smoothly things change hands."""
-        return PilotConfig(self.blend, self.hold_speed, self.command_timeout, self.command_end)
+    def pilot(self, simulated: bool = False) -> PilotConfig:
+        """How smoothly things change hands, on a robot or in a simulation."""
+        blend = self.blend if self.blend >= 0 else _PILOT.blend if simulated else ROBOT_BLEND
+        return PilotConfig(blend, self.hold_speed, self.command_timeout, self.command_end)
 
-    def safety(self) -> SafetyLimits:
-        """What trips a fault."""
+    def safety(self, simulated: bool = False) -> SafetyLimits:
+        """What trips a fault; a simulation goes at any speed, and no deadline of its clock is one of ours."""
         return SafetyLimits(
-            self.stale_periods, self.stale_time, self.tilt_limit, self.action_limit, self.step_limit
+            self.stale_periods,
+            self.stale_time,
+            self.tilt_limit,
+            self.action_limit,
+            self.step_limit,
+            self.speed_limit,
+            0 if simulated else self.missed_limit,
+            self.camera_timeout,
+        )
+
+    def succession(self) -> TrialConfig:
+        """How a policy comes to drive after another one."""
+        return TrialConfig(
+            self.promote,
+            self.trial,
+            self.probation,
+            self.trial_rms,
+            self.trial_largest,
+            self.action_limit,
+            self.policy_share,
         )
 
     def limits(self) -> PolicyLimits:

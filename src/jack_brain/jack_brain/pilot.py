@@ -7,11 +7,11 @@ ActionSpec.targets. Times come from the caller: stamps of the readings move the 
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from typing import Protocol
 
 import numpy as np
 
-from jack_brain.safety import Mode, Safety, SafetyLimits
+from jack_brain.safety import Event, Mode, Safety, SafetyLimits, State, Trip
+from jack_brain.shadow import Actor, Succession, TrialConfig
 from jack_contract.arrays import Array, Float32
 from jack_contract.contract import Contract
 from jack_contract.errors import JackError
@@ -19,22 +19,8 @@ from jack_contract.gait import Rhythm
 from jack_contract.observation import COMMAND_SIZE, History, encode_command
 from jack_contract.state import RobotState
 
-
-class Actor(Protocol):
-    """Whatever decides."""
-
-    @property
-    def stumble_steps(self) -> bool:
-        """Whether it has learnt to take a step when he stumbles."""
-        ...
-
-    def act(self, history: Float32, command: Float32 | None = None) -> Float32:
-        """History (H, D) and command (3,) -> action (n,)."""
-        ...
-
-    def value(self, history: Float32, command: Float32 | None = None) -> float:
-        """History (H, D) and command (3,) -> expected return."""
-        ...
+#: Time over which a policy takes over on a robot [s]; in a simulation, where nothing breaks, it is PilotConfig's.
+ROBOT_BLEND = 2.0
 
 
 @dataclass(frozen=True)
@@ -76,20 +62,22 @@ class Pilot:
     """Steers one robot.
 
     Attributes:
-        policy: the one that has the body, or will have it when there is no fault.
         safety: limits and the fault, if there is one.
-        swaps: how many policies took over.
+        succession: the policy that drives, and the one on trial.
     """
 
     def __init__(
-        self, contract: Contract, limits: SafetyLimits | None = None, config: PilotConfig | None = None
+        self,
+        contract: Contract,
+        limits: SafetyLimits | None = None,
+        config: PilotConfig | None = None,
+        trial: TrialConfig | None = None,
+        watches_camera: bool = False,
     ) -> None:
         self.contract, self._robot = contract, contract.robot
         self._config = config or PilotConfig()
-        self.safety = Safety(self._robot, limits or SafetyLimits())
-        self.policy: Actor | None = None
-        self.swaps = 0
-        self._offered: Actor | None = None
+        self.safety = Safety(self._robot, limits or SafetyLimits(), watches_camera)
+        self.succession = Succession(contract, trial or TrialConfig())
         self._history = History(contract.observation)
         self._scale = np.array(contract.action.scale)
         self._no_stiffness = np.zeros(self._robot.count)
@@ -98,18 +86,26 @@ class Pilot:
         self._targets: Array | None = None  # None: not yet in command of the joints
         self._action: Array = np.zeros(self._robot.count)
         self._before: Actor | None = None
+        self._said: Array | None = None  # what the policy said in the last tick, if it was asked, and to what pace
+        self._pace: Float32 = np.zeros(COMMAND_SIZE, np.float32)
         self._begin_at(0.0)
+
+    @property
+    def policy(self) -> Actor | None:
+        """The one that has the body, or will have it when there is no fault."""
+        return self.succession.driving
 
     @property
     def mode(self) -> Mode:
         """Who has the body."""
-        if self.safety.fault:
-            return Mode.DAMP
-        return Mode.HOLD if self.policy is None else Mode.RUN
+        return self.safety.state.mode
 
     def offer(self, policy: Actor) -> None:
-        """Let a policy take over at the next tick. May be called from any thread: it sets one reference."""
-        self._offered = policy
+        """Let a policy take over at the next tick: the first at once, another one as `Succession` has it.
+
+        May be called from any thread: it sets one reference.
+        """
+        self.succession.offer(policy)
 
     def command(self, velocity: Array, now: float) -> None:
         """Ask for a velocity: vx, vy [m/s], yaw rate [rad/s], (3,), at `now` [s]; what is not finite is refused.
@@ -122,16 +118,18 @@ class Pilot:
         self._velocity, self._commanded_at = velocity, now
 
     def stop(self, reason: str) -> None:
-        """Damp the joints until `reset`."""
-        self.safety.trip(reason)
+        """Damp the joints until `reset`: somebody said so."""
+        self.safety.trip(Trip.STOP, reason)
 
     def reset(self, now: float) -> None:
         """Clear a fault at `now` [s]. The next tick starts from the pose that is measured then."""
+        self._take_back(now)
         self.safety.reset(now)
-        self.rest()
+        self._targets = None
 
     def rest(self) -> None:
         """Be in command no longer: the next tick starts from the pose that is measured then."""
+        self.safety.rest()
         self._targets = None
 
     def tick(self, state: RobotState, now: float) -> Decision:
@@ -141,11 +139,68 @@ class Pilot:
             state: new readings of the one robot.
             now: when they came, on the clock of `watch` and `command` [s].
         """
-        self.safety.fresh(now)
-        self._swap(float(state.time))
-        self.safety.check_state(state, self.mode)
-        if self.safety.fault:
-            return self.damp(state)
+        time, self._said = float(state.time), None
+        current = self.safety.heard(time, now)
+        self.safety.on(Event.BEGIN)
+        self._change_hands(time, now)
+        self.safety.check_state(state)
+        if not self.safety.fault and self._targets is not None:
+            if not current:
+                return self._decision()  # one late reading: the last targets stay
+            self.safety.check_frozen(state, self._targets, now)
+        decision = self.damp(state) if self.safety.fault else self._drive(state, now)
+        self._take_back(now)
+        return decision
+
+    def shadow(self, now: float) -> None:
+        """Let a policy on trial decide on what the driving one saw in this tick; nobody waits for that.
+
+        Call it after each tick, when its decision has been sent, with the tick's `now` [s].
+        """
+        if self._said is None:
+            self.succession.pause()
+        else:
+            self.succession.observe(self._history.frames, self._pace, self._said, now)
+
+    def value(self) -> float:
+        """The return that the policy expects from what it last saw; NaN without a policy, or damped."""
+        if self.policy is None or self.safety.fault:
+            return float("nan")
+        return self.policy.infer(self._history.frames, encode_command(self._rhythm.pace))[1]
+
+    def watch(self, now: float) -> Decision | None:
+        """Look whether readings still come; call it every `safety.watch_period`.
+
+        Returns:
+            What the joints are to do if there is a fault, None if there is none.
+        """
+        self.safety.watch(now)
+        self._take_back(now)
+        return self.damp() if self.safety.fault else None
+
+    def damp(self, state: RobotState | None = None) -> Decision:
+        """No stiffness, only damping; targets are where the joints are, as far as that is known."""
+        position = self._targets if self._targets is not None else self._robot.default_position
+        if state is not None and np.isfinite(state.joint_position).all():
+            position = state.joint_position
+        self._targets = position
+        return Decision(Mode.DAMP, position, self._no_stiffness, self._robot.damping)
+
+    def _change_hands(self, time: float, now: float) -> None:
+        """Let another policy take over if one is due, from what was, at `time` by the readings and `now` [s]."""
+        before = self.policy if self._share(time) == 1.0 else None  # None: from where the blend is now
+        if self.succession.next(now):
+            self._before = before
+            self.safety.on(Event.TAKE_OVER)
+            self._begin_at(time)
+
+    def _take_back(self, now: float) -> None:
+        """After a fault: go back to the policy before, if the one that drives took over a moment ago."""
+        if self.safety.state is State.FAULT:
+            self.succession.failed(self.safety.fault, now)
+
+    def _drive(self, state: RobotState, now: float) -> Decision:
+        """As `tick`, with readings that are sound."""
         if self._targets is None or state.time < self._begun:  # at the start, or where the clock was set back
             self._targets = self._begin(state)
         contract = self.contract
@@ -162,39 +217,13 @@ class Pilot:
             self._rhythm = contract.gait.advance(
                 self._rhythm, self._follow(now), self._robot.control_period, tipping
             )
-        self._targets = self.safety.limit(targets, self._targets)
+        self._targets = self.safety.limit(targets, self._targets, state)
+        return self._decision()
+
+    def _decision(self) -> Decision:
+        """The targets as they are."""
+        assert self._targets is not None
         return Decision(self.mode, self._targets, self._robot.stiffness, self._robot.damping)
-
-    def value(self) -> float:
-        """The return that the policy expects from what it last saw; NaN without a policy, or damped."""
-        if self.policy is None or self.safety.fault:
-            return float("nan")
-        return self.policy.value(self._history.frames, encode_command(self._rhythm.pace))
-
-    def watch(self, now: float) -> Decision | None:
-        """Look whether readings still come; call it every `safety.watch_period`.
-
-        Returns:
-            What the joints are to do if there is a fault, None if there is none.
-        """
-        self.safety.watch(now)
-        return self.damp() if self.safety.fault else None
-
-    def damp(self, state: RobotState | None = None) -> Decision:
-        """No stiffness, only damping; targets are where the joints are, as far as that is known."""
-        position = self._targets if self._targets is not None else self._robot.default_position
-        if state is not None and np.isfinite(state.joint_position).all():
-            position = state.joint_position
-        self._targets = position
-        return Decision(Mode.DAMP, position, self._no_stiffness, self._robot.damping)
-
-    def _swap(self, time: float) -> None:
-        offered, self._offered = self._offered, None
-        if offered is not None:
-            self._before = self.policy if self._share(time) == 1.0 else None  # else: from where the blend is now
-            self.policy = offered
-            self.swaps += 1
-            self._begin_at(time)
 
     def _begin_at(self, time: float) -> None:
         """A new hand on the body: what comes is blended with what was, from `time` on [s]."""
@@ -213,17 +242,20 @@ class Pilot:
         self._history.reset()
         self._rhythm = Rhythm.at_rest()
         self._begin_at(float(state.time))
+        if self.policy is not None:
+            self.safety.on(Event.TAKE_OVER)
         return targets
 
     def _decide(self, history: Float32, time: float) -> Array:
         if self.policy is None:
             return self._hold(time)
-        share, pace = self._share(time), encode_command(self._rhythm.pace)
-        action = self.policy.act(history, pace)
+        share, self._pace = self._share(time), encode_command(self._rhythm.pace)
+        action = self._said = self.policy.act(history, self._pace)
         if share == 1.0:
             self._before = None
+            self.safety.on(Event.BLENDED)
             return action.astype(np.float64)
-        before = self._fixed if self._before is None else self._before.act(history, pace)
+        before = self._fixed if self._before is None else self._before.act(history, self._pace)
         return (1 - share) * before + share * action
 
     def _hold(self, time: float) -> Array:

@@ -6,7 +6,7 @@ import hashlib
 import json
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -38,9 +38,13 @@ class PolicyLimits:
     period_share: float = 0.5
     #: decisions that are timed
     timed_runs: int = 25
+    #: memory that a file may take when it is first run, aside [bytes]
+    memory: int = 1_000_000_000
+    #: time that this may take, of a processor, and three times as much on the clock [s]
+    seconds: float = 10.0
 
     def __post_init__(self) -> None:
-        if not (self.max_bytes > 0 and self.tolerance > 0 and self.period_share > 0 and self.timed_runs > 0):
+        if not all(getattr(self, f.name) > 0 for f in fields(self)):
             raise PolicyError(f"Limits of policies must be positive, given: {self}.")
 
 
@@ -77,12 +81,8 @@ class Policy:
         Raises:
             PolicyError: it must not drive this robot; says why.
         """
-        file = _bounded(source, limits.max_bytes)
-        policy_file.require_sealed(file)
-        metadata = policy_file.read_metadata(file)
-        _require_contract(metadata, contract)
-        golden = Golden.from_json(_entry(metadata, policy_file.GOLDEN))
-        policy = cls(file, contract, _provenance(metadata), golden)
+        file, provenance, golden = _read(source, contract, limits)
+        policy = cls(file, contract, provenance, golden)
         policy._replay(golden, limits)
         policy._time(limits)
         return policy
@@ -101,6 +101,11 @@ class Policy:
     def stumble_steps(self) -> bool:
         """Whether it has learnt to take a step when he stumbles."""
         return self.provenance.get("stumble_steps") is True
+
+    @property
+    def estimates(self) -> bool:
+        """Whether it says what return is to be expected."""
+        return self._whole.has(VALUE)
 
     def act(self, history: Float32, command: Float32 | None = None) -> Float32:
         """Decide.
@@ -145,6 +150,25 @@ class Policy:
                 f"The policy takes {1e3 * self.latency:.2f} ms to decide; allowed: {1e3 * allowed:.2f} ms, "
                 f"{limits.period_share:.0%} of the control period. Use a smaller brain or a faster machine."
             )
+
+
+def read(source: bytes | Path, contract: Contract, limits: PolicyLimits = PolicyLimits()) -> bytes:
+    """The bytes of a policy file, after all checks of `Policy.load` for which nothing of it is run.
+
+    Raises:
+        PolicyError: it must not drive this robot; says why.
+    """
+    return _read(source, contract, limits)[0]
+
+
+def _read(source: bytes | Path, contract: Contract, limits: PolicyLimits) -> tuple[bytes, dict[str, Any], Golden]:
+    """The file, its provenance and its golden vectors."""
+    file = _bounded(source, limits.max_bytes)
+    policy_file.require_sealed(file)
+    metadata = policy_file.read_metadata(file)
+    _require_contract(metadata, contract)
+    golden = Golden.from_json(_entry(metadata, policy_file.GOLDEN))
+    return file, _provenance(metadata), golden
 
 
 def _bounded(source: bytes | Path, limit: int) -> bytes:
@@ -204,6 +228,10 @@ class _Graph:
             self._binding.bind_input(name, "cpu", 0, np.float32, array.shape, array.ctypes.data)
         for name, array in self._outputs.items():
             self._binding.bind_output(name, "cpu", 0, np.float32, array.shape, array.ctypes.data)
+
+    def has(self, output: str) -> bool:
+        """Whether it has an output of that name."""
+        return output in self._outputs
 
     def run(self, history: Float32, command: Float32 | None) -> dict[str, Float32]:
         """The outputs, (1, ...) each, valid until the next run."""

@@ -9,5 +9,5 @@ from launch import LaunchDescription
 
 
 def generate_launch_description() -> LaunchDescription:
-    """The brain, and the simulation if it is asked for, as jack_launch describes them."""
+    """The brain, its driver, and the simulation if it is asked for, as jack_launch describes them."""
     return describe(DEPLOY)

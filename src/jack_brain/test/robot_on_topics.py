@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -14,7 +15,8 @@ from typing import Any
 
 import numpy as np
 import rclpy
-from jack_msgs.msg import BrainStatus, JointCommand
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
+from jack_msgs.msg import BrainStatus, JointCommand, Timing
 from jack_msgs.msg import Policy as PolicyMessage
 from rclpy.client import Client
 from rclpy.context import Context
@@ -33,7 +35,33 @@ LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL, relia
 SETTLING = 0.5
 
 
-def start_brain(domain: int, **parameters: object) -> subprocess.Popen[str]:
+class Heard(subprocess.Popen[str]):
+    """A process whose error stream is read all the time: one that writes a lot must not wait for a reader."""
+
+    def __init__(self, command: list[str], environment: dict[str, str]) -> None:
+        super().__init__(command, env=environment, stderr=subprocess.PIPE, text=True)
+        self._heard: list[str] = []
+        self._thread = threading.Thread(target=self._hear, daemon=True)
+        self._thread.start()
+
+    def _hear(self) -> None:
+        assert self.stderr is not None
+        for line in self.stderr:
+            self._heard.append(line)
+
+    @property
+    def said(self) -> str:
+        """All so far."""
+        return "".join(self._heard)
+
+    def communicate(self, input=None, timeout=None):
+        """Nothing on its standard output, and all that it said, once it has ended."""
+        self.wait(timeout)
+        self._thread.join(timeout=5.0)
+        return "", self.said
+
+
+def start_brain(domain: int, **parameters: object) -> Heard:
     """The node in a process of its own."""
     given = [
         word
@@ -42,7 +70,7 @@ def start_brain(domain: int, **parameters: object) -> subprocess.Popen[str]:
     ]
     environment = os.environ | {"ROS_DOMAIN_ID": str(domain), "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST"}
     command = [sys.executable, "-m", "jack_brain.brain_node", "--ros-args", *given]
-    return subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
+    return Heard(command, environment)
 
 
 def end(process: subprocess.Popen[str]) -> str:
@@ -85,6 +113,13 @@ class RobotOnTopics:
         self.policies = self.node.create_publisher(PolicyMessage, "policy", LATCHED)
         self.commands: list[tuple[float, JointCommand]] = []
         self.status: BrainStatus | None = None
+        self.timing: Timing | None = None
+        #: the brain's, by their names
+        self.health: dict[str, DiagnosticStatus] = {}
+        #: of the accelerometer: no real sensor stands still; 0: it does [m/s^2]
+        self.noise = 1e-6
+        self.node.create_subscription(Timing, "brain/timing", self._on_timing, 10)
+        self.node.create_subscription(DiagnosticArray, "/diagnostics", self._on_health, 10)
         self.node.create_subscription(JointCommand, "joint_command", self._on_command, 10)
         self.node.create_subscription(BrainStatus, "brain/status", self._on_status, 10)
         self._executor = SingleThreadedExecutor(context=self.context)
@@ -104,6 +139,17 @@ class RobotOnTopics:
     def _on_status(self, message: BrainStatus) -> None:
         self.status = message
 
+    def _on_timing(self, message: Timing) -> None:
+        self.timing = message
+
+    def _on_health(self, message: DiagnosticArray) -> None:
+        self.health |= {status.name: status for status in message.status}
+
+    def told(self, part: str, key: str) -> str:
+        """What the diagnostics of a part of the brain say; empty if nothing."""
+        status = self.health.get(f"brain: {part}", DiagnosticStatus())
+        return next((pair.value for pair in status.values if pair.key == key), "")
+
     def _spin(self) -> None:
         with suppress(ExternalShutdownException):
             self._executor.spin()
@@ -121,6 +167,7 @@ class RobotOnTopics:
         joint_state, imu = JointState(), Imu()
         fill_joint_state(joint_state, self.robot, self.state)
         fill_imu(imu, self.state)
+        imu.linear_acceleration.x += random.gauss(0.0, self.noise)
         for message in (imu, joint_state):
             fill_stamp(message.header.stamp, stamp)
         self.disturb(joint_state, imu)
@@ -165,3 +212,4 @@ class RobotOnTopics:
         rclpy.shutdown(context=self.context)
         for thread in self.threads:
             thread.join(timeout=2.0)
+        self.node.destroy_node()  # else what is latched stays, where a failed test keeps the node

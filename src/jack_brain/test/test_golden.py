@@ -12,6 +12,14 @@ def golden(**changed) -> Golden:
     return Golden(**(arrays | changed))
 
 
+@pytest.mark.parametrize(
+    "text", ["{", "[1]", '{"action": 3}', '{"proprioception": {"shape": [-1], "data": "AAAA"}}', "[" * 9999]
+)
+def test_fault_18_what_is_no_golden_vector_is_refused(text):
+    with pytest.raises(PolicyError, match="cannot be read"):
+        Golden.from_json(text)
+
+
 @pytest.mark.parametrize("absent", [{}, {"command": None}, {"value": None}, {"command": None, "value": None}])
 def test_text_keeps_every_bit(absent):
     ours = golden(**absent)

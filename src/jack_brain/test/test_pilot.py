@@ -6,7 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jack_brain.pilot import Pilot, PilotConfig
-from jack_brain.safety import Mode, SafetyLimits
+from jack_brain.safety import Mode, Rung, SafetyLimits, State, Trip
+from jack_brain.shadow import AUTO, TrialConfig
 from jack_contract.errors import JackError
 from jack_contract.gait import Rhythm
 from jack_contract.observation import History
@@ -17,6 +18,8 @@ SAMPLE = sample_contract()
 CONTRACT = replace(SAMPLE, gait=replace(SAMPLE.gait, period=0.8, acceleration=2.0))  # whatever Jack's own is
 ROBOT, GAIT, T = CONTRACT.robot, CONTRACT.gait, CONTRACT.robot.control_period
 AT_ONCE = PilotConfig(blend=0.0)
+#: The newest policy takes over, and whatever comes of it is kept.
+UNTRIED = TrialConfig(promote=AUTO, seconds=0.0, probation=0.0)
 STAND, WALK = np.zeros(3, np.float32), np.array([0.5, 0.0, -0.25], np.float32)
 
 
@@ -26,22 +29,24 @@ class Constant:
     def __init__(self, action: float | np.ndarray, value: float = 1.0, stumble_steps: bool = False) -> None:
         self.stumble_steps = stumble_steps
         self.action = np.full(ROBOT.count, action, np.float32) if np.isscalar(action) else action
-        self.expected = value
+        self.expected, self.estimates = value, True
+        self.sha256 = f"{id(self):064x}"
         self.seen: list[tuple[np.ndarray, np.ndarray]] = []
 
     def act(self, history, command=None):
         self.seen.append((history.copy(), command.copy()))
         return self.action
 
-    def value(self, history, command=None):
-        assert np.array_equal(history, self.seen[-1][0]) and np.array_equal(command, self.seen[-1][1])
-        return self.expected
+    def infer(self, history, command=None):
+        self.asked = history.copy(), command.copy()
+        return self.action, self.expected
 
 
 def rest(time: float, offset: float = 0.0) -> RobotState:
     state = RobotState.at_rest(ROBOT)
     state.time = np.float64(time)
     state.joint_position += offset
+    state.linear_acceleration[2] += 1e-3 * np.sin(99.0 * time)  # no real sensor stands still
     return state
 
 
@@ -82,13 +87,14 @@ def test_a_policy_takes_over_between_two_ticks_and_is_blended_in():
     offsets = [float(offset_of(d).max()) for d in decisions]
     np.testing.assert_allclose(offsets[:11], 0.3 * np.arange(11) / 10, atol=1e-6)  # 0.2 s are ten ticks
     np.testing.assert_allclose(offsets[10:], 0.3, atol=1e-6)
-    assert pilot.value() == 7.0
+    assert pilot.value() == 7.0  # of what it decided on
+    assert all(map(np.array_equal, policy.asked, policy.seen[-1]))
     pilot.stop("pressed")
     assert np.isnan(pilot.value())
 
 
-def test_a_second_policy_is_blended_with_the_first():
-    pilot = Pilot(CONTRACT)
+def test_fault_12_a_second_policy_is_blended_with_the_first():
+    pilot = Pilot(CONTRACT, trial=UNTRIED)
     pilot.offer(Constant(1.0))
     drive(pilot, 20)
     pilot.offer(Constant(-1.0))
@@ -96,8 +102,8 @@ def test_a_second_policy_is_blended_with_the_first():
     np.testing.assert_allclose(offsets[:11], 0.3 - 0.6 * np.arange(11) / 10, atol=1e-6)
 
 
-def test_a_policy_that_comes_in_the_middle_of_a_blend_makes_no_jump():
-    pilot = Pilot(CONTRACT)
+def test_fault_12_a_policy_that_comes_in_the_middle_of_a_blend_makes_no_jump():
+    pilot = Pilot(CONTRACT, trial=UNTRIED)
     pilot.offer(Constant(1.0))
     first = drive(pilot, 6)
     pilot.offer(Constant(-1.0))
@@ -127,6 +133,8 @@ def test_the_policy_sees_what_it_saw_in_training(command):
     for k in range(5):
         state = sample_state(ROBOT, rng)
         state.time, state.orientation = np.float64(k * T), np.array([0.0, 0.0, 0.0, 1.0])
+        state.joint_position = ROBOT.default_position + 0.1 * (state.joint_position - ROBOT.default_position)
+        state.joint_velocity *= 0.1  # so that no target has to be cut back
         if previous is None:  # nothing was commanded before: the action that asks for the measured pose
             previous = CONTRACT.action.action(ROBOT, state.joint_position)
         decision = pilot.tick(state, k * T)
@@ -217,7 +225,7 @@ def test_after_a_fault_in_the_middle_of_a_step_he_begins_with_both_feet_down():
     assert not seen_rhythm(policy)[8:].any()
 
 
-def test_a_velocity_command_fades_when_nobody_repeats_it():
+def test_fault_06_a_velocity_command_fades_when_nobody_repeats_it():
     pilot, policy = Pilot(CONTRACT), Constant(0.0)
     pilot.offer(policy)
     pilot.command(np.array([1.0, 0.0, -0.5]), now=0.0)
@@ -267,9 +275,9 @@ def assert_damped(decision) -> None:
     assert np.isfinite(decision.targets).all()
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=1000, deadline=None)
 @given(st.sampled_from(FIELDS), st.sampled_from([np.nan, np.inf, -np.inf]), st.integers(0, 18), st.booleans())
-def test_a_reading_that_is_no_number_damps_within_the_tick_and_for_good(field, bad, index, run):
+def test_fault_01_a_reading_that_is_no_number_damps_within_the_tick_and_for_good(field, bad, index, run):
     pilot = Pilot(CONTRACT, config=AT_ONCE)
     if run:
         pilot.offer(Constant(0.5))
@@ -285,7 +293,7 @@ def test_a_reading_that_is_no_number_damps_within_the_tick_and_for_good(field, b
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf, 1e6, -1e6])
 @pytest.mark.parametrize("blend", [0.0, 0.2])
-def test_a_policy_that_goes_mad_damps_within_the_tick(bad, blend):
+def test_fault_02_a_policy_that_goes_mad_damps_within_the_tick(bad, blend):
     pilot, policy = Pilot(CONTRACT, config=PilotConfig(blend=blend)), Constant(0.5)
     pilot.offer(policy)
     drive(pilot, 30)
@@ -294,20 +302,62 @@ def test_a_policy_that_goes_mad_damps_within_the_tick(bad, blend):
     assert_damped(drive(pilot, 1, start=30 * T)[0])
 
 
-def test_thousands_of_random_actions_break_no_limit():
-    pilot, policy, rng = Pilot(CONTRACT, config=AT_ONCE), Constant(0.0), np.random.default_rng(0)
+def follow(state: RobotState, targets: np.ndarray) -> RobotState:
+    """Joints a control period later: one unit of inertia each, torque as their position control has it."""
+    q, dq, step = state.joint_position.copy(), state.joint_velocity.copy(), T / 4
+    for _ in range(4):
+        torque = np.clip(
+            ROBOT.stiffness * (targets - q) - ROBOT.damping * dq, -ROBOT.effort_limit, ROBOT.effort_limit
+        )
+        dq = dq + step * torque
+        q = q + step * dq
+    after = rest(float(state.time) + T)
+    after.joint_position, after.joint_velocity = q, dq
+    return after
+
+
+def random_actions(count: int, seed: int) -> None:
+    """A policy that says anything: no limit of position, speed, torque or step is passed, in any tick."""
+    pilot, policy, rng = Pilot(CONTRACT, config=AT_ONCE), Constant(0.0), np.random.default_rng(seed)
     pilot.offer(policy)
-    previous = drive(pilot, 1)[0].targets
-    step = 2.0 * ROBOT.velocity_limit * T + 1e-9
-    for k, action in enumerate(rng.uniform(-99, 99, (5000, ROBOT.count)).astype(np.float32), start=1):
-        policy.action = action
-        targets = pilot.tick(rest(k * T), k * T).targets
-        assert np.all(targets >= ROBOT.lower) and np.all(targets <= ROBOT.upper)
-        assert np.all(np.abs(targets - previous) <= step)
+    state = rest(0.0)
+    previous = pilot.tick(state, 0.0).targets
+    step, effort = 2.0 * ROBOT.velocity_limit * T + 1e-9, ROBOT.effort_limit + 1e-9
+    sizes = 10.0 ** rng.uniform(-2, 1.99, count)
+    for size in sizes:
+        state = follow(state, previous)
+        policy.action = rng.uniform(-size, size, ROBOT.count).astype(np.float32)
+        decision = pilot.tick(state, float(state.time))
+        targets = decision.targets
+        torque = ROBOT.stiffness * (targets - state.joint_position) - ROBOT.damping * state.joint_velocity
+        assert decision.mode is Mode.RUN, pilot.safety.fault
+        assert (targets >= ROBOT.lower).all() and (targets <= ROBOT.upper).all()
+        assert (np.abs(targets - previous) <= step).all()
+        assert (np.abs(torque) <= effort).all()
+        assert (np.abs(state.joint_velocity) <= 1.5 * ROBOT.velocity_limit).all()
         previous = targets
+    assert pilot.safety.cut > count / 10  # and they did not keep to the limits by themselves
 
 
-def test_a_fall_damps_and_only_a_reset_resumes_from_where_he_is():
+def test_fault_03_ten_thousand_random_actions_break_no_limit():
+    random_actions(10_000, seed=0)
+
+
+@pytest.mark.soak
+def test_fault_03_a_million_random_actions_break_no_limit():
+    random_actions(1_000_000, seed=1)
+
+
+def test_fault_03_a_joint_that_races_damps_within_the_tick():
+    pilot = Pilot(CONTRACT)
+    drive(pilot, 2)
+    racing = rest(2 * T)
+    racing.joint_velocity[7] = -1.6 * ROBOT.velocity_limit[7]
+    assert_damped(pilot.tick(racing, 2 * T))
+    assert ROBOT.joint_names[7] in pilot.safety.fault
+
+
+def test_fault_10_a_fall_damps_and_only_a_reset_resumes_from_where_he_is():
     pilot = Pilot(CONTRACT)
     pilot.offer(Constant(1.0))
     drive(pilot, 20)
@@ -321,22 +371,64 @@ def test_a_fall_damps_and_only_a_reset_resumes_from_where_he_is():
     np.testing.assert_allclose(offset_of(decision), -0.1, atol=1e-6)
 
 
-@pytest.mark.parametrize("policy", [None, Constant(1.0)])
-@pytest.mark.parametrize("damped", [False, True])
-def test_stop_works_in_every_state(policy, damped):
-    pilot = Pilot(CONTRACT)
-    if policy:
-        pilot.offer(policy)
-    drive(pilot, 2)
-    if damped:
+def bring(state: State) -> Pilot:
+    """A pilot in a state, to which it came by itself."""
+    pilot = Pilot(CONTRACT, config=PilotConfig(blend=0.2))
+    if state is not State.UNCONFIGURED:
+        drive(pilot, 2)
+    if state in (State.BLENDING, State.RUNNING):
+        pilot.offer(Constant(1.0))
+        drive(pilot, 2 if state is State.BLENDING else 20, start=2 * T)
+    if state is State.DAMPING:
         pilot.stop("before")
+    if state is State.FAULT:
+        pilot.safety.trip(Trip.TILT, "before")
+    assert pilot.safety.state is state
+    return pilot
+
+
+@pytest.mark.parametrize("state", State)
+def test_fault_13_stop_damps_within_a_period_in_every_state(state):
+    pilot = bring(state)
+    latched = state in (State.DAMPING, State.FAULT)
     pilot.stop("pressed")
-    assert_damped(pilot.watch(2 * T))
-    assert_damped(drive(pilot, 1, start=2 * T)[0])
-    assert pilot.safety.fault == ("before" if damped else "pressed")
+    assert pilot.safety.state is (state if latched else State.DAMPING)
+    assert_damped(pilot.watch(22 * T))
+    assert_damped(drive(pilot, 1, start=22 * T)[0])
+    assert pilot.safety.fault == ("before" if latched else "pressed")
 
 
-def test_stale_readings_damp():
+@pytest.mark.parametrize("state", [State.DAMPING, State.FAULT])
+def test_fault_11_a_hundred_good_readings_resume_nothing(state):
+    pilot = bring(state)
+    pilot.offer(Constant(1.0))
+    for decision in drive(pilot, 100, start=2 * T):
+        assert_damped(decision)
+    pilot.rest()  # deactivated, and activated again
+    assert_damped(drive(pilot, 1, start=102 * T)[0])
+    pilot.reset(103 * T)
+    assert drive(pilot, 1, start=103 * T)[0].mode is Mode.RUN
+
+
+def test_the_states_of_a_life():
+    pilot, seen = Pilot(CONTRACT), []
+
+    def look(ticks: int, start: int) -> None:
+        for k in range(start, start + ticks):
+            drive(pilot, 1, start=k * T)
+            seen.append(pilot.safety.state)
+
+    look(3, 0)
+    pilot.offer(Constant(1.0))
+    look(15, 3)
+    assert seen == [State.HOLDING] * 3 + [State.BLENDING] * 10 + [State.RUNNING] * 5
+    pilot.rest()
+    assert pilot.safety.state is State.UNCONFIGURED and pilot.mode is Mode.HOLD
+    look(1, 18)
+    assert seen[-1] is State.BLENDING
+
+
+def test_fault_04_stale_readings_damp():
     pilot = Pilot(CONTRACT)
     drive(pilot, 2)
     now, decision = T, None
@@ -364,7 +456,7 @@ def test_a_policy_that_comes_during_a_fault_waits():
     assert drive(pilot, 1, start=4 * T)[0].mode is Mode.RUN
 
 
-def test_a_clock_that_is_set_back_starts_anew_and_trips_nothing():
+def test_fault_28_a_clock_that_is_set_back_starts_anew_and_trips_nothing():
     pilot = Pilot(CONTRACT)
     pilot.offer(Constant(1.0))
     drive(pilot, 30, start=1000.0)
@@ -393,3 +485,211 @@ def test_limits_are_passed_on():
     upside_down = rest(0.0)
     upside_down.orientation[:] = [1, 0, 0, 0]
     assert pilot.tick(upside_down, 0.0).mode is Mode.RUN
+
+
+# -- ages
+
+
+def test_fault_04_a_late_reading_keeps_the_last_targets_and_the_next_goes_on():
+    pilot, policy = Pilot(CONTRACT), Constant(1.0)
+    pilot.offer(policy)
+    before = drive(pilot, 5)[-1]
+    late = rest(5 * T - 0.05)  # its stamp says that it was held up for 50 ms more than the others
+    decision = pilot.tick(late, 5 * T)
+    assert decision.mode is Mode.RUN and np.array_equal(decision.targets, before.targets)
+    assert len(policy.seen) == 5 and pilot.safety.late == 1
+    assert not np.array_equal(drive(pilot, 1, start=6 * T)[0].targets, before.targets)
+
+
+def test_fault_05_readings_that_stand_still_while_he_walks_damp():
+    pilot, policy = Pilot(CONTRACT, config=replace(AT_ONCE, command_timeout=9.0, command_end=9.0)), Constant(0.0)
+    pilot.offer(policy)
+    pilot.command(WALK, 0.0)
+    drive(pilot, 20)
+    frozen, ticks = rest(20 * T), 0
+    while not pilot.safety.fault:
+        frozen.time = np.float64((20 + ticks) * T)
+        decision = pilot.tick(frozen, float(frozen.time))
+        ticks += 1
+        assert ticks < 10
+    assert ticks * T <= 0.08 + 1e-9  # the first of them is alive still: 3 T from there on
+    assert_damped(decision)
+    assert pilot.safety.trips[Trip.FROZEN] == 1
+
+
+def test_fault_07_without_a_camera_he_walks_on_and_no_old_picture_is_current():
+    """A camera at 10 Hz, gone from 1 s to 6 s, while he walks: the same targets as without any camera."""
+    blind, seeing = (Pilot(CONTRACT, config=AT_ONCE, watches_camera=watches) for watches in (False, True))
+    newest, current = -np.inf, []
+    for pilot in (blind, seeing):
+        pilot.offer(Constant(0.2))
+    for k in range(400):
+        now = k * T
+        for pilot in (blind, seeing):
+            pilot.command(WALK, now)
+        if k % 5 == 0 and not 1.0 <= now < 6.0:
+            newest = now
+            seeing.safety.saw(now, now)
+        expected, decision = (pilot.tick(rest(now), now) for pilot in (blind, seeing))
+        assert decision.mode is Mode.RUN and np.array_equal(decision.targets, expected.targets)
+        assert not pilot.watch(now + 0.5 * T)
+        rung = seeing.safety.rung(now)
+        assert rung in (Rung.FULL, Rung.PROPRIOCEPTION)
+        assert rung is Rung.PROPRIOCEPTION or now - newest <= 0.2 + 1e-9
+        current.append(rung is Rung.FULL)
+    gone = slice(round(1.2 / T), round(6.0 / T))
+    assert not any(current[gone]) and all(current[: round(1.0 / T)]) and all(current[round(6.02 / T) :])
+
+
+def test_fault_09_a_policy_that_decides_too_late_five_times_damps():
+    pilot = Pilot(CONTRACT)
+    pilot.offer(Constant(0.0))
+    drive(pilot, 10)
+    now = 10 * T
+    for late in range(6):
+        assert not pilot.safety.fault
+        pilot.tick(rest(now), now)
+        pilot.safety.sent(now)
+        now += 2 * T
+        assert pilot.safety.deadlines.missed == late
+    assert pilot.safety.trips[Trip.DEADLINE] == 1
+    assert_damped(pilot.watch(now))
+
+
+# -- one policy after another
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.integers(0, 2**32 - 1), st.booleans())
+def test_fault_12_the_first_target_is_where_the_joints_are_whatever_the_policy_says(seed, again):
+    """At activation and after a reset: within 0.05 rad of the measured pose, and then over two seconds."""
+    rng = np.random.default_rng(seed)
+    pilot = Pilot(CONTRACT, config=PilotConfig(blend=2.0))
+    pilot.offer(Constant(rng.uniform(-3, 3, ROBOT.count).astype(np.float32)))
+    if again:
+        drive(pilot, 150)
+        pilot.stop("pressed")
+        pilot.reset(150 * T)
+    state = rest(200 * T)
+    state.joint_position = rng.uniform(ROBOT.lower, ROBOT.upper)
+    state.joint_velocity = rng.normal(0.0, 0.5, ROBOT.count)
+    first = pilot.tick(state, 200 * T)
+    assert first.mode is Mode.RUN
+    assert np.abs(first.targets - state.joint_position).max() <= 0.05
+
+
+def test_fault_12_a_policy_takes_over_from_another_over_two_seconds_without_a_jump():
+    """The first target is where the driving policy has it: joints that bear him are not where they are asked to be,
+    and asked to be where they are they would give way."""
+    pilot = Pilot(CONTRACT, config=PilotConfig(blend=2.0), trial=UNTRIED)
+    pilot.offer(Constant(1.0))
+    last = drive(pilot, 150)[-1]
+    pilot.offer(Constant(-1.0))
+    offsets = np.array([offset_of(decision)[0] for decision in drive(pilot, 120, start=150 * T)])
+    assert abs(offsets[0] - offset_of(last)[0]) <= 0.05
+    np.testing.assert_allclose(offsets[:101], 0.3 - 0.6 * np.arange(101) / 100, atol=1e-6)
+    np.testing.assert_allclose(offsets[101:], -0.3, atol=1e-6)
+
+
+def trial_of(pilot: Pilot) -> str:
+    return pilot.succession.trial.report if pilot.succession.trial is not None else ""
+
+
+def walk_on(pilot: Pilot, ticks: int, start: int) -> list:
+    """As the node does it: the shadow decides after each tick."""
+    decisions = []
+    for k in range(start, start + ticks):
+        decisions += drive(pilot, 1, start=k * T)
+        pilot.shadow(k * T)
+    return decisions
+
+
+def test_a_second_policy_decides_in_the_shadow_until_it_is_promoted():
+    pilot, second = Pilot(CONTRACT, trial=TrialConfig(seconds=0.5)), Constant(0.1)
+    pilot.offer(Constant(0.0))
+    walk_on(pilot, 20, 0)
+    pilot.offer(second)
+    decisions = walk_on(pilot, 20, 20)
+    assert trial_of(pilot) == "on trial" and pilot.succession.trial.seconds == pytest.approx(19 * T)
+    assert all(map(np.array_equal, second.asked, pilot.policy.seen[-1]))  # it sees what the driving one sees
+    with pytest.raises(JackError, match="not ready"):
+        pilot.succession.promote()
+    decisions += walk_on(pilot, 20, 40)
+    assert trial_of(pilot) == "ready"
+    decisions += walk_on(pilot, 20, 60)
+    assert not np.array([offset_of(decision) for decision in decisions]).any()  # it had no say
+    assert not second.seen and pilot.policy is not second
+    assert pilot.succession.promote() == second.sha256
+    decisions = walk_on(pilot, 20, 80)
+    assert pilot.policy is second and pilot.succession.swaps == 2 and trial_of(pilot) == ""
+    offsets = [float(offset_of(decision).max()) for decision in decisions]
+    np.testing.assert_allclose(offsets[:11], 0.03 * np.arange(11) / 10, atol=1e-6)
+
+
+def test_a_policy_that_passed_its_trial_takes_over_by_itself_where_that_is_wanted():
+    pilot, second = Pilot(CONTRACT, trial=TrialConfig(promote=AUTO, seconds=0.5)), Constant(0.1)
+    pilot.offer(Constant(0.0))
+    walk_on(pilot, 20, 0)
+    pilot.offer(second)
+    walk_on(pilot, 26, 20)
+    assert pilot.policy is not second
+    walk_on(pilot, 2, 46)
+    assert pilot.policy is second
+
+
+def test_nothing_is_on_trial_while_he_is_damped():
+    pilot = Pilot(CONTRACT, trial=TrialConfig(seconds=0.5))
+    pilot.offer(Constant(0.0))
+    walk_on(pilot, 20, 0)
+    pilot.offer(Constant(0.1))
+    walk_on(pilot, 5, 20)
+    pilot.stop("pressed")
+    walk_on(pilot, 100, 25)
+    assert pilot.succession.trial.seconds == pytest.approx(4 * T)
+    pilot.reset(125 * T)
+    walk_on(pilot, 2, 125)
+    assert pilot.succession.trial.seconds == pytest.approx(5 * T)
+
+
+@pytest.mark.parametrize("found_by", ["tick", "watch"])
+def test_a_fault_in_the_probation_brings_the_policy_before_back(found_by):
+    """It latches: he is damped. And the policy that did it never comes back."""
+    pilot = Pilot(CONTRACT, trial=replace(UNTRIED, probation=1.0))
+    good, bad = Constant(0.0), Constant(0.1)
+    pilot.offer(good)
+    drive(pilot, 20)
+    pilot.offer(bad)
+    drive(pilot, 30, start=20 * T)
+    assert pilot.policy is bad
+    lying = rest(50 * T)
+    lying.orientation[:] = [np.sqrt(0.5), 0, 0, np.sqrt(0.5)]
+    if found_by == "tick":
+        assert_damped(pilot.tick(lying, 50 * T))
+    else:
+        pilot.safety.trip(Trip.CONTROL, "broken")
+        assert_damped(pilot.watch(50 * T))
+    assert pilot.policy is good and pilot.succession.rollbacks == 1
+    assert pilot.safety.state is State.FAULT
+    pilot.offer(bad)
+    drive(pilot, 10, start=51 * T)
+    pilot.reset(61 * T)
+    drive(pilot, 20, start=61 * T)
+    assert pilot.policy is good and pilot.safety.state is State.RUNNING
+    assert list(pilot.succession.refused) == [bad.sha256]
+
+
+@pytest.mark.parametrize("why", ["stop", "too late", "no probation", "the first policy"])
+def test_what_is_no_fault_of_a_new_policy_takes_nothing_back(why):
+    pilot = Pilot(CONTRACT, trial=replace(UNTRIED, probation=0.0 if why == "no probation" else 1.0))
+    if why != "the first policy":
+        pilot.offer(Constant(0.0))
+    drive(pilot, 20)
+    new = Constant(0.1)
+    pilot.offer(new)
+    drive(pilot, 60 if why == "too late" else 10, start=20 * T)
+    if why == "stop":
+        pilot.stop("pressed")
+    else:
+        pilot.safety.trip(Trip.TILT, "he fell")
+    drive(pilot, 2, start=80 * T if why == "too late" else 30 * T)
+    assert pilot.policy is new and pilot.succession.rollbacks == 0

@@ -10,12 +10,13 @@ import onnx
 import pytest
 
 from jack_brain.golden import Golden
-from jack_brain.policy import Policy, PolicyLimits
+from jack_brain.policy import Policy, PolicyLimits, read
 from jack_brain.policy_file import SEAL_SIZE, seal
 from jack_contract.errors import PolicyError
 from jack_contract.testing import mutations, sample_contract
 
 MUTATIONS = mutations(sample_contract())
+assert len(MUTATIONS) >= 20
 LIMITS = PolicyLimits()
 
 
@@ -53,6 +54,8 @@ def test_a_sound_file_is_taken_from_bytes_and_from_disk(policy_file, contract, t
         assert policy.stumble_steps is False  # it does not say that it has learnt to
         assert 0 < policy.latency < 0.01
     assert policy.sha256 == hashlib.sha256(policy_file).hexdigest()
+    assert policy.estimates
+    assert read(policy_file, contract) == policy_file
 
 
 def test_it_answers_as_its_golden_vectors_say_and_keeps_no_state(policy_file, contract, model):
@@ -68,7 +71,7 @@ def test_it_answers_as_its_golden_vectors_say_and_keeps_no_state(policy_file, co
             assert policy.value(*seen) == value
 
 
-def test_a_thousand_flipped_bits_and_truncations_are_all_refused(policy_file, contract):
+def test_fault_16_a_thousand_flipped_bits_and_truncations_are_all_refused(policy_file, contract):
     rng, size = np.random.default_rng(0), len(policy_file)
     for position in [*rng.integers(0, size * 8, 450), *(8 * (size - 1 - np.arange(SEAL_SIZE)))]:
         damaged = bytearray(policy_file)
@@ -81,7 +84,7 @@ def test_a_thousand_flipped_bits_and_truncations_are_all_refused(policy_file, co
 
 
 @pytest.mark.parametrize("path", MUTATIONS)
-def test_a_policy_for_a_slightly_other_robot_is_refused_with_the_difference(model, contract, path):
+def test_fault_15_a_policy_for_a_slightly_other_robot_is_refused_with_the_difference(model, contract, path):
     other = MUTATIONS[path]
     file = forged(model, jack_contract=other.to_json(), jack_contract_digest=other.digest)
     assert path.strip() in refused(file, contract, "not made for this robot")
@@ -114,20 +117,20 @@ def golden_of(model) -> Golden:
 
 @pytest.mark.parametrize("output", ["action", "value"])
 @pytest.mark.parametrize("index", [0, 7])
-def test_golden_vectors_off_by_a_little_are_refused(model, contract, output, index):
+def test_fault_18_golden_vectors_off_by_a_little_are_refused(model, contract, output, index):
     golden = golden_of(model)
     array = getattr(golden, output).copy()
     array[index, -1] += 3e-4 * (1 + abs(array[index, -1]))
     refused(forged(model, jack_golden=replace(golden, **{output: array}).to_json()), contract, f"{output}.*differs")
 
 
-def test_weights_that_changed_under_the_golden_vectors_are_refused(model, contract):
+def test_fault_18_weights_that_changed_under_the_golden_vectors_are_refused(model, contract):
     bias = next(w for w in model.graph.initializer if w.name.endswith("action_head.linear.bias"))
     bias.raw_data = (np.frombuffer(bias.raw_data, "<f4") + 1e-3).tobytes()
     refused(forged(model), contract, "action computed here differs by 0.001")
 
 
-def test_weights_that_are_no_numbers_are_refused(model, contract):
+def test_fault_18_weights_that_are_no_numbers_are_refused(model, contract):
     bias = next(w for w in model.graph.initializer if w.name.endswith("action_head.linear.bias"))
     bias.raw_data = np.full(contract.robot.count, np.nan, "<f4").tobytes()
     refused(forged(model), contract, "differs")
@@ -174,31 +177,31 @@ def test_a_graph_with_a_further_output_is_refused(model, contract):
 
 
 @pytest.mark.parametrize("domain", ["com.microsoft", "my.own", "ai.onnx.ml"])
-def test_operators_of_other_domains_are_refused(model, contract, domain):
+def test_fault_17_operators_of_other_domains_are_refused(model, contract, domain):
     model.opset_import.append(onnx.helper.make_opsetid(domain, 1))
     model.graph.node.append(onnx.helper.make_node("Gelu", ["action"], ["more"], domain=domain))
     refused(forged(model), contract, domain)
 
 
-def test_sub_graphs_are_refused(model, contract):
+def test_fault_17_sub_graphs_are_refused(model, contract):
     body = onnx.helper.make_graph([], "body", [], [])
     model.graph.node.append(onnx.helper.make_node("Loop", [], [], body=body))
     refused(forged(model), contract, "sub-graphs")
 
 
-def test_external_weights_are_refused(model, contract, tmp_path):
+def test_fault_17_external_weights_are_refused(model, contract, tmp_path):
     weight = model.graph.initializer[0]
     onnx.external_data_helper.set_external_data(weight, location=str(tmp_path / "weights"))
     refused(forged(model), contract, "outside the file")
 
 
-def test_an_external_constant_is_refused(model, contract):
+def test_fault_17_an_external_constant_is_refused(model, contract):
     tensor = onnx.TensorProto(data_type=1, dims=[1], data_location=onnx.TensorProto.EXTERNAL)
     model.graph.node.append(onnx.helper.make_node("Constant", [], ["c"], value=tensor))
     refused(forged(model), contract, "outside the file")
 
 
-def test_functions_and_two_graphs_are_refused(model, contract):
+def test_fault_17_functions_and_two_graphs_are_refused(model, contract):
     model.functions.append(onnx.FunctionProto(name="f", domain="d"))
     refused(forged(model), contract, "functions")
     del model.functions[:]
@@ -206,19 +209,19 @@ def test_functions_and_two_graphs_are_refused(model, contract):
     refused(seal(model.SerializeToString() + second), contract, "2 graphs")
 
 
-def test_an_operator_that_does_not_exist_is_refused(model, contract):
+def test_fault_17_an_operator_that_does_not_exist_is_refused(model, contract):
     model.graph.node.append(onnx.helper.make_node("Teleport", ["action"], ["more"]))
     refused(forged(model), contract, "cannot load the graph")
 
 
-def test_sealed_noise_is_refused(contract):
+def test_fault_16_sealed_noise_is_refused(contract):
     rng = np.random.default_rng(0)
     for size in (1, 10, 100, 10_000):
         for _ in range(20):
             refused(seal(rng.bytes(size)), contract, "not an ONNX model|graphs|no metadata|has ")
 
 
-def test_an_oversized_file_is_not_even_read(policy_file, contract, tmp_path):
+def test_fault_17_an_oversized_file_is_not_even_read(policy_file, contract, tmp_path):
     small = PolicyLimits(max_bytes=1000)
     refused(policy_file, contract, "allowed: 1000", small)
     path = tmp_path / "big.onnx"
@@ -232,11 +235,13 @@ def test_a_missing_file_is_an_error_in_words(contract, tmp_path):
     refused(tmp_path, contract, "cannot be read")
 
 
-def test_a_policy_that_is_too_slow_is_refused(policy_file, contract):
+def test_fault_18_a_policy_that_is_too_slow_is_refused(policy_file, contract):
     refused(policy_file, contract, "takes .* ms to decide", PolicyLimits(period_share=1e-7))
 
 
-@pytest.mark.parametrize("wrong", [{"max_bytes": 0}, {"tolerance": -1.0}, {"period_share": 0.0}, {"timed_runs": 0}])
+@pytest.mark.parametrize(
+    "wrong", [{"max_bytes": 0}, {"tolerance": -1.0}, {"period_share": 0.0}, {"timed_runs": 0}, {"memory": 0}]
+)
 def test_limits_must_be_positive(wrong):
     with pytest.raises(PolicyError, match="positive"):
         PolicyLimits(**wrong)

@@ -1,9 +1,13 @@
 from itertools import pairwise
 from types import SimpleNamespace as Message
 
+import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from jack_brain.readings import Pairing
+from jack_brain.readings import Lag, Pairing, stamp_of_image
+from jack_contract.errors import MessageError
 
 MS = 1_000_000
 
@@ -85,6 +89,42 @@ def test_a_late_message_is_left_out(pairing):
     assert feed(pairing, 40 * MS, 20 * MS, 60 * MS) == [40 * MS, 60 * MS]
 
 
-def test_a_clock_that_was_set_back_is_followed(pairing):
+def test_fault_28_a_clock_that_was_set_back_is_followed(pairing):
     hour = 3600 * 10**9
     assert feed(pairing, hour, hour + 20 * MS, 5 * MS, 25 * MS) == [hour, hour + 20 * MS, 5 * MS, 25 * MS]
+
+
+def test_a_reading_is_as_old_as_it_is_later_than_the_quickest():
+    lag = Lag()
+    delays = [0.004, 0.002, 0.012, 0.05, 0.002]
+    lags = [lag.of(1e6 + k * 0.02, 7.0 + k * 0.02 + delay) for k, delay in enumerate(delays)]
+    # the quickest, 2 ms, may have become 3.5 ms 30 ms later, and 6.4 ms 58 ms after that
+    np.testing.assert_allclose(lags, [0.0, 0.0, 0.012 - 0.0035, 0.05 - 0.0064, 0.0], atol=1e-6)
+
+
+def test_two_clocks_that_drift_apart_make_no_reading_late():
+    """Half a millisecond a second, as much as NTP slews; and a simulation that goes at 96 % of its speed."""
+    for drift in (5e-4, -5e-4, 0.04):
+        lag = Lag()
+        assert max(lag.of(k * 0.02 * (1 - drift), 50.0 + k * 0.02) for k in range(50_000)) < 2e-3
+
+
+@pytest.mark.parametrize("jump", [3600.0, -3600.0])
+def test_fault_28_a_clock_that_was_set_makes_no_reading_late(jump):
+    lag = Lag()
+    lags = [lag.of(1e9 + k * 0.02 + (jump if k >= 100 else 0.0), 5.0 + k * 0.02) for k in range(200)]
+    assert max(lags) < 1e-3
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_the_stamp_of_a_picture_is_read_from_its_first_bytes(order):
+    head = bytes([0, order == "<", 0, 0]) + np.array([17, 250 * MS], f"{order}u4").tobytes()
+    assert stamp_of_image(head + b"frame and pixels") == 17.25
+
+
+@given(st.binary(max_size=40))
+def test_fault_29_any_bytes_are_a_stamp_or_a_message_error(data):
+    try:
+        assert stamp_of_image(data) > -(2**31) - 1
+    except MessageError:
+        assert len(data) < 12 or data[0] != 0 or data[1] > 1

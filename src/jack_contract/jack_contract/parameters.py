@@ -14,6 +14,8 @@ from jack_contract.errors import JackError, UnknownNameError
 
 _SPEC = "parameter"
 _LARGEST = 2**63 - 1
+#: What stands for no texts at all: ROS cannot tell of what an empty list is empty.
+_NO_TEXTS = [""]
 T = TypeVar("T")
 
 
@@ -37,7 +39,7 @@ class ParameterNode(Protocol):
 
 
 def parameter(
-    default: bool | int | float | str,
+    default: bool | int | float | str | tuple[str, ...],
     description: str,
     low: float = -math.inf,
     high: float = math.inf,
@@ -76,7 +78,9 @@ def declare(node: ParameterNode, kind: type[T], messages: Any) -> T:  # noqa: AN
     values = {}
     for item in fields(kind):  # type: ignore[arg-type] - a dataclass
         descriptor = _descriptor(item.default, item.metadata[_SPEC], messages)
-        values[item.name] = node.declare_parameter(item.name, item.default, descriptor).value
+        default = (list(item.default) or _NO_TEXTS) if isinstance(item.default, tuple) else item.default
+        value = node.declare_parameter(item.name, default, descriptor).value
+        values[item.name] = tuple(filter(None, value)) if isinstance(item.default, tuple) else value
     return kind(**values)
 
 

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-import json
 import math
+from collections.abc import Collection
 from dataclasses import asdict, dataclass, fields
 from functools import cached_property
 from importlib import resources
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import yaml
 
 from jack_contract.arrays import Float64
-from jack_contract.errors import ContractError, UnknownNameError
+from jack_contract.errors import ContractError, JackError, UnknownNameError
+
+#: A robot's file is some kilobytes; a larger one is refused unread.
+MAX_FILE_BYTES = 200_000
+_SUFFIX = ".yaml"
 
 
 @dataclass(frozen=True)
@@ -156,13 +162,87 @@ def _other_side(name: str) -> str:
 
 def robot_names() -> list[str]:
     """The robots that ship with Jack."""
-    folder = resources.files("jack_contract") / "robots"
-    return sorted(entry.name.removesuffix(".json") for entry in folder.iterdir() if entry.name.endswith(".json"))
+    return sorted(path.stem for path in _folder().glob(f"*{_SUFFIX}"))
 
 
 def load_robot(name: str = "jack") -> RobotSpec:
-    """A robot that ships with Jack, by name."""
-    if name not in robot_names():
-        raise UnknownNameError("robot", name, robot_names())
-    text = (resources.files("jack_contract") / "robots" / f"{name}.json").read_text(encoding="utf-8")
-    return RobotSpec.from_dict(json.loads(text))
+    """A robot that ships with Jack, by name, or any other, by the path of its file.
+
+    Args:
+        name: as in `robot_names`, or a path that ends in .yaml.
+
+    Raises:
+        JackError: there is none, or its file does not describe one; says which joint and field.
+    """
+    if not name.endswith(_SUFFIX) and name not in robot_names():
+        raise UnknownNameError("robot", name, [*robot_names(), f"the path of a {_SUFFIX} file"])
+    path = Path(name) if name.endswith(_SUFFIX) else _folder() / f"{name}{_SUFFIX}"
+    try:
+        if not path.is_file() or path.stat().st_size > MAX_FILE_BYTES:
+            raise ContractError(f"it must be a file of at most {MAX_FILE_BYTES} bytes")
+        return robot_from_yaml(path.read_text(encoding="utf-8"))
+    except (JackError, OSError, UnicodeDecodeError) as error:
+        raise ContractError(f"The robot description {path} cannot be used: {error}") from error
+
+
+def robot_from_yaml(text: str) -> RobotSpec:
+    """The robot that a YAML text describes: name, control_period and joints, each with the fields of a JointSpec.
+
+    Raises:
+        JackError: the text describes none; says which joint and field.
+    """
+    try:
+        data = yaml.safe_load(text)
+    except (yaml.YAMLError, ArithmeticError, AttributeError, LookupError, RecursionError, ValueError) as error:
+        raise ContractError(f"Not YAML: {error}") from error
+    _require_fields("The robot", data, [field.name for field in fields(RobotSpec)])
+    if not isinstance(data["name"], str) or not isinstance(data["joints"], list):
+        raise ContractError("A robot's 'name' must be a text and its 'joints' a list.")
+    joints = tuple(_joint(index, joint) for index, joint in enumerate(data["joints"]))
+    return RobotSpec(data["name"], joints, _number("The robot", "control_period", data["control_period"]))
+
+
+def robot_to_yaml(robot: RobotSpec) -> str:
+    """A robot as the text of its file, a line for each joint, figures in full precision."""
+    data = robot.to_dict()
+    data["joints"] = data.pop("joints")  # last: what is short comes first
+    return yaml.safe_dump(data, sort_keys=False, default_flow_style=None, width=1000)
+
+
+def _folder() -> Path:
+    return Path(str(resources.files("jack_contract"))) / "robots"
+
+
+def _joint(index: int, data: object) -> JointSpec:
+    given = data.get("name") if isinstance(data, dict) else None
+    if not isinstance(data, dict) or not isinstance(given, str) or not given:
+        raise ContractError(f"Joint {index + 1} of the robot must have a 'name' that is a text.")
+    who = f"Joint '{given[:60]}'"
+    known = [field.name for field in fields(JointSpec)]
+    _require_fields(who, data, known, optional={"mirror_sign"})
+    numbers = {field: _number(who, field, data[field]) for field in known[1:] if field in data}
+    sign = numbers.pop("mirror_sign", 1.0)
+    if sign not in (1.0, -1.0):
+        raise ContractError(f"{who}: 'mirror_sign' is {sign:g}; allowed: 1 and -1.")
+    return JointSpec(given, **numbers, mirror_sign=int(sign))
+
+
+def _require_fields(
+    who: str, data: object, known: Collection[str], optional: Collection[str] = frozenset()
+) -> None:
+    if not isinstance(data, dict):
+        raise ContractError(f"{who} must have the fields {', '.join(known)}; given: a {type(data).__name__}.")
+    for field in data:
+        if field not in known:
+            raise UnknownNameError(f"field of {who[0].lower()}{who[1:]}", str(field)[:60], known)
+    missing = [field for field in known if field not in data and field not in optional]
+    if missing:
+        raise ContractError(f"{who} lacks: {', '.join(missing)}.")
+
+
+def _number(who: str, field: str, value: object) -> float:
+    """A number as float, so that -2 in a file is the -2.0 of the digest."""
+    if isinstance(value, float) or (type(value) is int and abs(value) < 2**53):
+        return float(value)
+    given = repr(value)[:60] if isinstance(value, str | bool) else f"a {type(value).__name__}"
+    raise ContractError(f"{who}: '{field}' is {given}; expected a number, like 0.5 or 1.0e-3.")

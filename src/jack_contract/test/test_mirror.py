@@ -4,11 +4,14 @@ import pytest
 from jack_contract.contract import default_contract
 from jack_contract.gait import Rhythm
 from jack_contract.mirror import Mirror
+from jack_contract.robot import robot_names
 from jack_contract.state import Command, RobotState
 from jack_contract.testing import sample_contract, sample_state
 
 
-@pytest.fixture(params=[sample_contract, default_contract], ids=["sample", "jack"])
+@pytest.fixture(
+    params=[sample_contract, default_contract, lambda: default_contract("g1")], ids=["sample", "jack", "g1"]
+)
 def contract(request):
     return request.param()
 
@@ -58,8 +61,9 @@ def test_encoding_the_mirrored_state_is_mirroring_the_encoded_state(contract):
     np.testing.assert_allclose(ours[:, kept], theirs[:, kept], atol=1e-5)
 
 
-def test_jack_stands_symmetrically():
-    robot = default_contract().robot
+@pytest.mark.parametrize("name", robot_names())
+def test_robots_that_ship_stand_symmetrically(name):
+    robot = default_contract(name).robot
     swap, sign = np.array(robot.mirror_index), robot.mirror_sign
     np.testing.assert_array_equal(robot.default_position[swap] * sign, robot.default_position)
     mirrored = np.where(sign > 0, robot.lower[swap], -robot.upper[swap])

@@ -18,6 +18,7 @@ class Parameters:
     count: int = parameter(3, "How many [1].", 1)
     name: str = parameter("a", "Which.", choices=("a", "b"))
     fast: bool = parameter(False, "Whether.")
+    parts: tuple[str, ...] = parameter((), "Of what.")
 
     def __post_init__(self) -> None:
         check(self)
@@ -58,3 +59,8 @@ def test_a_value_outside_the_limits_is_refused_by_name(given):
 def test_a_wrong_choice_is_refused():
     with pytest.raises(UnknownNameError, match=r"'c'.*Valid: a, b"):
         declare(Node(name="c"), Parameters, MESSAGES)
+
+
+def test_a_list_of_texts_may_be_empty_though_ros_has_no_empty_one():
+    assert declare(Node(), Parameters, MESSAGES).parts == ()
+    assert declare(Node(parts=["a", "b"]), Parameters, MESSAGES).parts == ("a", "b")

@@ -10,6 +10,7 @@ from jack_contract.errors import MessageError, NonFiniteError
 from jack_contract.state import RobotState
 from jack_contract.testing import sample_robot, sample_state
 from jack_contract.wire import (
+    CommandReader,
     StateReader,
     fill_imu,
     fill_joint_command,
@@ -169,17 +170,89 @@ def test_stamps_by_hand(time, expected):
 def test_a_command_carries_the_joints_in_the_robots_order():
     message = Message(name=[])
     arrays = [np.linspace(0, 1, ROBOT.count) + k for k in range(3)]
-    fill_joint_command(message, ROBOT, 1, *arrays)
+    fill_joint_command(message, ROBOT, 1, *arrays, session=2**64 - 1)
     assert tuple(message.name) == ROBOT.joint_names
-    assert message.mode == 1
+    assert (message.mode, message.session) == (1, 2**64 - 1)
     assert [list(message.position), list(message.stiffness), list(message.damping)] == [a.tolist() for a in arrays]
     assert message.position.typecode == "d"
     names = message.name
     fill_joint_command(message, ROBOT, 2, *arrays)
     assert message.name is names  # not written again
+    assert message.session == 0
 
 
 def test_float32_and_strided_arrays_are_sent_right(state):
     state.joint_position = np.repeat(state.joint_position.astype(np.float32), 2)[::2]
     joint_state, _ = messages(state)
     assert list(joint_state.position) == state.joint_position.tolist()
+
+
+# -- commands, as they come from outside
+
+
+def command(**changes):
+    n = ROBOT.count
+    given = {"name": list(ROBOT.joint_names), "position": [0.1 * i for i in range(n)]}
+    given |= {"stiffness": [40.0 + i for i in range(n)], "damping": [2.0 + i for i in range(n)]}
+    return Message(**(given | changes))
+
+
+@given(st.permutations(range(ROBOT.count)))
+def test_any_order_of_names_reaches_the_same_joints(order):
+    straight, reader = command(), CommandReader(ROBOT)
+    mixed = Message(**{field: [getattr(straight, field)[i] for i in order] for field in vars(straight)})
+    for message in (straight, mixed, straight):
+        targets = reader.read(message)
+        for field in ("position", "stiffness", "damping"):
+            assert getattr(targets, field).tolist() == getattr(straight, field)
+
+
+@pytest.mark.parametrize(
+    ("names", "words"),
+    [
+        ([*ROBOT.joint_names[:-1], "tail"], "missing: right_elbow, unknown: tail"),
+        (ROBOT.joint_names[:-1], "missing: right_elbow, unknown: none"),
+        ([*ROBOT.joint_names[:-1], ROBOT.joint_names[0]], "missing: right_elbow"),
+        ([*ROBOT.joint_names, ROBOT.joint_names[0]], "20 names for 19 joints"),
+        ([], "0 names"),
+    ],
+)
+def test_names_of_a_command_that_are_not_the_robots_are_refused(names, words):
+    reader = CommandReader(ROBOT)
+    reader.read(command())
+    with pytest.raises(MessageError, match=words):
+        reader.read(command(name=list(names)))
+    assert reader.read(command()).position[1] == 0.1  # nothing was learnt from it
+
+
+def test_a_command_with_nothing_in_it_is_refused():
+    with pytest.raises(MessageError, match="0 names"):
+        CommandReader(ROBOT).read(command(name=[], position=[], stiffness=[], damping=[]))
+
+
+def test_a_flood_of_wrong_names_makes_no_flood_of_words():
+    with pytest.raises(MessageError, match=r"and \d+ more, 50000 names for 19 joints") as caught:
+        CommandReader(ROBOT).read(command(name=[f"{i}" * 100 for i in range(50_000)]))
+    assert len(str(caught.value)) < 600
+
+
+@pytest.mark.parametrize("field", ["position", "stiffness", "damping"])
+@pytest.mark.parametrize("count", [0, 18, 20])
+def test_arrays_of_a_command_of_another_length_are_refused(field, count):
+    with pytest.raises(MessageError, match=f"{count} values of {field}; expected 19"):
+        CommandReader(ROBOT).read(command(**{field: [0.0] * count}))
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("field", ["position", "stiffness", "damping"])
+def test_a_commanded_number_that_is_none_is_refused_with_its_joint(field, bad):
+    values = [0.0] * ROBOT.count
+    values[3] = bad
+    with pytest.raises(NonFiniteError, match=f"{field} that is no finite number: {ROBOT.joint_names[3]}"):
+        CommandReader(ROBOT).read(command(**{field: values}))
+
+
+@pytest.mark.parametrize("field", ["stiffness", "damping"])
+def test_negative_gains_are_refused(field):
+    with pytest.raises(MessageError, match="negative gain"):
+        CommandReader(ROBOT).read(command(**{field: [-1.0] * ROBOT.count}))

@@ -5,7 +5,6 @@ python -m jack_sim.generate
 
 from __future__ import annotations
 
-import json
 import os
 from dataclasses import dataclass
 from importlib import resources
@@ -13,7 +12,7 @@ from pathlib import Path
 
 import tyro
 
-from jack_contract.robot import RobotSpec
+from jack_contract.robot import robot_to_yaml
 from jack_sim.robot_model import robot_spec
 from jack_sim.scene import SceneOptions, load_model, models_folder
 from jack_sim.urdf import urdf
@@ -23,7 +22,7 @@ from jack_sim.urdf import urdf
 class Options:
     """Where the generated files go."""
 
-    #: folder for jack.json
+    #: folder for jack.yaml
     robots: Path = Path(str(resources.files("jack_contract") / "robots"))
     #: folder for jack.urdf
     models: Path = models_folder()
@@ -31,9 +30,11 @@ class Options:
     control_period: float = 0.02
 
 
-def robot_json(robot: RobotSpec) -> str:
-    """A robot as the text of its file, figures in full precision."""
-    return json.dumps(robot.to_dict(), indent=2) + "\n"
+#: What a reader of the generated description should know.
+HEADER = """\
+# Generated from jack.xml: python -m jack_sim.generate
+# Angles in rad, speeds in rad/s, torques in N m, stiffness in N m/rad, damping in N m s/rad, control_period in s.
+"""
 
 
 def generated_files(options: Options) -> dict[Path, str]:
@@ -41,7 +42,7 @@ def generated_files(options: Options) -> dict[Path, str]:
     model = load_model(SceneOptions())
     robot = robot_spec(model, options.control_period)
     return {
-        options.robots / f"{robot.name}.json": robot_json(robot),
+        options.robots / f"{robot.name}.yaml": HEADER + robot_to_yaml(robot),
         options.models / f"{robot.name}.urdf": urdf(model),
     }
 

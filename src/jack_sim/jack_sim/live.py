@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import IntEnum
 
-from jack_sim.commands import MotorTargets
+from jack_contract.wire import JointTargets
 from jack_sim.errors import SimulationError
 from jack_sim.gantry import GantryMode
 from jack_sim.keeper import Keeper
@@ -70,7 +70,7 @@ class LiveWorld:
         if self._keeper:
             self._keeper.restart(self.world.time)
 
-    def obey(self, targets: MotorTargets, drive: Drive) -> None:
+    def obey(self, targets: JointTargets, drive: Drive) -> None:
         """Take over a command; `drive` is whose it is."""
         self.world.command(targets.position, targets.stiffness, targets.damping)
         self._drive, self._commanded_at, self.damped = drive, self.world.time, False

@@ -16,6 +16,7 @@ from geometry_msgs.msg import TransformStamped
 from jack_msgs.msg import BrainStatus, JointCommand
 from jack_msgs.srv import Reset, Step
 from nav_msgs.msg import Odometry
+from rclpy.client import Client
 from rclpy.clock import Clock
 from rclpy.clock_type import ClockType
 from rclpy.exceptions import ParameterException
@@ -35,10 +36,9 @@ from tf2_msgs.msg import TFMessage
 
 from jack_contract.errors import JackError, MessageError
 from jack_contract.parameters import declare
-from jack_contract.wire import fill_imu, fill_joint_state, fill_stamp
+from jack_contract.wire import CommandReader, fill_imu, fill_joint_state, fill_stamp
 from jack_sim.camera import Camera, Intrinsics
 from jack_sim.camera_feed import CameraFeed, Image, Shot, jpeg
-from jack_sim.commands import CommandReader
 from jack_sim.live import Drive, LiveWorld
 from jack_sim.messages import MovingTransforms, fill_camera_info, fill_odometry, fixed_transforms
 from jack_sim.parameters import SimParameters
@@ -150,7 +150,7 @@ class SimNode(Node):
     def _listen(self) -> None:
         self.create_subscription(JointCommand, "joint_command", self._on_command, COMMAND)
         self.create_subscription(BrainStatus, "brain/status", self._on_brain, 10)
-        self._reset_fault = self.create_client(Trigger, "brain/reset_fault")
+        self._resets = [self.create_client(Trigger, name) for name in ("brain/reset_fault", "driver/reset")]
         self.create_service(Reset, "~/reset", self._on_reset)
         self.create_service(SetBool, "~/pause", self._on_pause)
         self.create_service(Step, "~/step", self._on_step)
@@ -242,8 +242,9 @@ class SimNode(Node):
     def _report(self) -> None:
         before, self._reported = self._reported, (time.monotonic(), self.world.time)
         factor = (self._reported[1] - before[1]) / (self._reported[0] - before[0])
-        if self.live.wants_reset and self._reset_fault.service_is_ready():
-            self._reset_fault.call_async(Trigger.Request())
+        if self.live.wants_reset:
+            for client in filter(Client.service_is_ready, self._resets):
+                client.call_async(Trigger.Request())
         trouble = self.feed.trouble
         if trouble != self._camera_said:
             self._camera_said = trouble

@@ -1,7 +1,5 @@
-import json
-
-from jack_contract.robot import RobotSpec, load_robot
-from jack_sim.generate import Options, generated_files, main, robot_json
+from jack_contract.robot import load_robot
+from jack_sim.generate import Options, generated_files, main
 from jack_sim.robot_model import robot_spec
 from jack_sim.scene import TRAINING, load_model
 
@@ -20,11 +18,6 @@ def test_generating_writes_whole_files_and_leaves_nothing_else(tmp_path):
     options.robots.mkdir()
     options.models.mkdir()
     main(options)
-    assert [p.name for p in options.robots.iterdir()] == ["jack.json"]
+    assert [p.name for p in options.robots.iterdir()] == ["jack.yaml"]
     assert [p.name for p in options.models.iterdir()] == ["jack.urdf"]
-    assert '"control_period": 0.01' in (options.robots / "jack.json").read_text()
-
-
-def test_the_description_survives_its_file():
-    robot = robot_spec(load_model(TRAINING))
-    assert RobotSpec.from_dict(json.loads(robot_json(robot))) == robot
+    assert load_robot(str(options.robots / "jack.yaml")) == robot_spec(load_model(TRAINING), 0.01)

@@ -3,7 +3,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from jack_sim.commands import MotorTargets
+from jack_contract.wire import JointTargets
 from jack_sim.gantry import GantryMode
 from jack_sim.live import Drive, LiveWorld
 from jack_sim.physics import World
@@ -19,7 +19,7 @@ def world():
 
 def hold_pose(world):
     robot = world.robot
-    return MotorTargets(robot.default_position, robot.stiffness, robot.damping)
+    return JointTargets(robot.default_position, robot.stiffness, robot.damping)
 
 
 def advance(live, seconds, drive=None):
