@@ -12,7 +12,12 @@ setup(
         (f"share/{package_name}", ["package.xml"]),
     ],
     install_requires=["setuptools", "numpy", "rich", "tyro"],
-    entry_points={"console_scripts": ["trainer_node = jack_trainer.trainer_node:main"]},
+    entry_points={
+        "console_scripts": [
+            "trainer_node = jack_trainer.trainer_node:main",
+            "recorder_node = jack_trainer.recorder_node:main",
+        ]
+    },
     zip_safe=False,
     maintainer="Jack maintainers",
     maintainer_email="maintainers@jack-robot.org",

@@ -30,7 +30,7 @@ from jack_contract.arrays import Float32
 from jack_contract.contract import Contract
 from jack_contract.errors import JackError
 from jack_trainer import __version__
-from jack_trainer.checkpoint import replace_file
+from jack_trainer.files import replace_file
 from jack_trainer.rl.ppo import PPO, BreakdownError, PPOConfig
 from jack_trainer.rl.rollout import Samples
 from jack_trainer.tasks.environment import Observation, Transition

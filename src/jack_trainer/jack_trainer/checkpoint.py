@@ -17,12 +17,12 @@ from pathlib import Path
 
 import torch
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
-from pydantic_core import to_json
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
 from jack_contract.errors import JackError
+from jack_trainer.files import sync, write_through
 
 POLICY, TENSORS, NUMBERS, MANIFEST = "policy.onnx", "tensors.safetensors", "numbers.json", "manifest.json"
 
@@ -109,7 +109,7 @@ def write_checkpoint(folder: Path, numbers: Numbers, tensors: Mapping[str, Tenso
             write_through(aside / name, data)
         shutil.rmtree(final, ignore_errors=True)
         aside.rename(final)
-        _sync(folder)
+        sync(folder)
     except OSError as error:
         shutil.rmtree(aside, ignore_errors=True)
         raise CheckpointError(
@@ -170,57 +170,11 @@ def prune(folder: Path, keep: int) -> None:
         shutil.rmtree(path, ignore_errors=True)
 
 
-def replace_file(path: Path, data: bytes) -> None:
-    """Write a file aside and rename it, so that readers see the old one or the new one."""
-    aside = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        write_through(aside, data)
-        aside.replace(path)
-    except OSError:
-        aside.unlink(missing_ok=True)  # half a file would take what room is left
-        raise
-    _sync(path.parent)
-
-
-def write_json(path: Path, data: object) -> None:
-    """As `write_file`, JSON that every reader takes: numbers that are not finite become words, as "NaN"."""
-    write_file(path, to_json(data, indent=1, inf_nan_mode="strings", fallback=str))
-
-
-def write_file(path: Path, data: bytes) -> None:
-    """Replace a file, and make its folder.
-
-    Raises:
-        JackError: the disk does not take it.
-    """
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        replace_file(path, data)
-    except OSError as error:
-        raise JackError(f"{path} could not be written ({error.strerror}). Make room, or choose --runs.") from error
-
-
-def write_through(path: Path, data: bytes) -> None:
-    """Write a file and force it to disk."""
-    with path.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-
-
 def _bounded(path: Path) -> bytes:
     size = path.stat().st_size
     if size > MAX_FILE_BYTES:
         raise CheckpointError(f"{path} has {size} bytes; at most {MAX_FILE_BYTES} are read.")
     return path.read_bytes()
-
-
-def _sync(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def flatten_optimiser(optimiser: torch.optim.Optimizer) -> dict[str, Tensor]:

@@ -1,6 +1,6 @@
-"""The commands of ./jack that are about Jack himself: train, deploy, evaluate, status, report.
+"""The commands of ./jack that are about Jack himself, one class each.
 
-Each command's class is its command line. What takes long to load is loaded by the command that needs it.
+A command's class is its command line. What takes long to load is loaded by the command that needs it.
 """
 
 from __future__ import annotations
@@ -10,17 +10,18 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated, Literal, NoReturn
 
 import tyro
 from tyro.conf import Positional
 
 from jack_contract.errors import JackError
-from jack_launch.description import LaunchError
+from jack_launch.description import LaunchError, NodeSpec
 from jack_launch.graphs import DEPLOY, NEWEST, TRAIN, learning_environment, named_policy, runs_folder
 from jack_trainer import live_graph
 from jack_trainer.live_graph import FAILED, OK, Standing, run_graph
 from jack_trainer.session import TrainGoal
+from jack_trainer.supervisor import command
 
 #: Simulations side by side, where the command line does not say.
 ENVIRONMENTS = 256
@@ -123,10 +124,22 @@ class Train:
 class Deploy:
     """Run the brain on a policy; on a robot, or with --sim on a simulated one."""
 
-    # simulate the robot; otherwise its driver must be running
+    # simulate the robot; otherwise its hardware must be there
     sim: bool = False
     # policy file (.onnx); newest: the one that was written last, or else pretrained: the one that ships with Jack
     policy: str = NEWEST
+    # which robot: one that ships with Jack, or the path of a .yaml file
+    robot: str = "jack"
+    # put a driver between brain and motors, which damps them when the brain is gone
+    driver: bool = True
+    # how the driver reaches the motors: joint_command, forward_command or joint_trajectory
+    interface: str = "joint_command"
+    # what a forward_command_controller commands: position or effort
+    kind: str = "position"
+    # joints in the order of the controller, with commas between; by itself the robot's
+    joints: str = ""
+    # what the hardware puts before each joint name
+    prefix: str = ""
     # the world of the simulation
     scene: str = "flat"
     # when a gantry holds the simulated robot: auto (until the policy drives him), always, never
@@ -150,8 +163,11 @@ class Deploy:
                 f"Make one with ./jack train."
             )
         given = {"sim": str(self.sim).lower(), "policy": self.policy, "scene": self.scene, "gantry": self.gantry}
+        given |= {"robot": self.robot, "driver": str(self.driver).lower(), "interface": self.interface}
+        given |= {"kind": self.kind, "joints": self.joints, "prefix": self.prefix}
         specs = DEPLOY.nodes(given | {"namespace": self.namespace, "runs": str(self.runs)})
-        policy, standing = str(specs[-1].parameters.get("policy", "")), Standing(self.stand_for)
+        brain = next(spec for spec in specs if spec.name == "brain")
+        policy, standing = str(brain.parameters.get("policy", "")), Standing(self.stand_for)
         return run_graph(specs, self.runs, lambda session: live_graph.deploy(session, policy, standing, self.walk))
 
 
@@ -230,6 +246,192 @@ class Report:
         return OK
 
 
+@dataclass(frozen=True)
+class Diff:
+    """Find where a bag's readings part from what the simulator would have read. Ends with 0 if they never do."""
+
+    # bag of the robot, or of ./jack deploy --sim: an .mcap or .db3 file, or a folder
+    bag: Positional[Path]
+    # namespace of the robot's topics
+    namespace: str = ""
+    # save a picture of both curves beside the bag
+    picture: bool = True
+
+    def run(self) -> int:
+        """Do it; returns the exit code."""
+        from jack_trainer.divergence import report
+        from jack_trainer.divergence.diff import diff
+
+        result = diff(self.bag, self.namespace)
+        report.show(result, report.save_picture(result) if self.picture else None)
+        return FAILED if result.finding else OK
+
+
+@dataclass(frozen=True)
+class View:
+    """Look at the live Jack in a browser, while he is trained or deployed: a page on this machine alone."""
+
+    # of the page; the next free one if it is taken, 0: any
+    port: int = 8080
+    # let the page stop and steer him; otherwise it only shows
+    control: bool = False
+    # namespace of the robot's nodes
+    namespace: str = ""
+
+    def run(self) -> int:
+        """Become the node that shows him."""
+        parameters = {"port": self.port, "control": self.control}
+        return _become(NodeSpec("jack_operator", "view_node", "view", self.namespace, parameters))
+
+
+@dataclass(frozen=True)
+class Teleop:
+    """Steer the live Jack with the keys of this terminal, or with a gamepad on the topic joy."""
+
+    # axes of the gamepad: forwards, to the left, turn left
+    axes: tuple[int, int, int] = (1, 0, 3)
+    # buttons of the gamepad: to be held while driving, stop
+    buttons: tuple[int, int] = (4, 1)
+    # namespace of the robot's nodes
+    namespace: str = ""
+
+    def run(self) -> int:
+        """Become the node that steers him: it needs this terminal."""
+        names = ["axis_forward", "axis_left", "axis_turn", "deadman_button", "stop_button"]
+        parameters = dict(zip(names, (*self.axes, *self.buttons), strict=True))
+        return _become(NodeSpec("jack_operator", "teleop_node", "teleop", self.namespace, parameters))
+
+
+@dataclass(frozen=True)
+class Record:
+    """Record episodes into bags: of a simulated Jack whom a script drives, or of whatever robot is there."""
+
+    # how many
+    episodes: int = 1
+    # of each; 0: until Ctrl-C [s]
+    seconds: float = 20.0
+    # what he is asked to do, in words; kept with each episode
+    instruction: str = ""
+    # who drives: scripted, random velocities on a simulated Jack of its own; none, only record what is there
+    operator: Literal["scripted", "none"] = "scripted"
+    # of the velocities and starting poses
+    seed: int = 0
+    # policy file (.onnx) that he is driven with; newest: the one that was written last, or else pretrained
+    policy: str = NEWEST
+    # with pictures: most of the bytes, and a simulation draws them only for whom looks
+    camera: bool = True
+    # which robot: one that ships with Jack, or the path of a .yaml file
+    robot: str = "jack"
+    # namespace of every node
+    namespace: str = ""
+    # folder of the episodes
+    bags: Path = runs_folder().parent / "bags"
+    # folder of the trainings
+    runs: Path = runs_folder()
+
+    def run(self) -> int:
+        """Do it; returns the exit code."""
+        from jack_trainer.imitation.record_session import Plan, graph, record
+
+        plan = Plan(self.episodes, self.seconds, self.instruction, self.operator, self.seed)
+        given = {"policy": self.policy, "runs": str(self.runs), "namespace": self.namespace}
+        specs = graph(plan, given, self.bags, self.robot, self.camera)
+        return run_graph(specs, self.runs, lambda session: record(session, plan))
+
+
+@dataclass(frozen=True)
+class Bags:
+    """Look at a bag (info), whether he can be taught with it (check), or write it for others (export)."""
+
+    # info, check or export
+    do: Positional[Literal["info", "check", "export"]] = "info"
+    # folders or files; by default the episode that was recorded last
+    paths: Annotated[Positional[tuple[Path, ...]], tyro.conf.arg(metavar="BAG ...")] = ()
+    # let a bag pass although messages are missing in it
+    gaps: bool = False
+    # whom it is to teach: a robot that ships with Jack, or the path of a .yaml file
+    robot: str = "jack"
+    # export: folder of the LeRobot data set (v3)
+    output: Path = Path("dataset")
+    # folder of the episodes
+    bags: Path = runs_folder().parent / "bags"
+
+    def run(self) -> int:
+        """Do it; returns the exit code."""
+        from jack_trainer.imitation import bag_report
+
+        paths = self.paths or (bag_report.newest_bag(self.bags),)
+        if self.do == "export":
+            return bag_report.export(paths, self.robot, self.gaps, self.output)
+        return bag_report.check(paths, self.robot, self.gaps) if self.do == "check" else bag_report.show(paths)
+
+
+@dataclass(frozen=True)
+class Retarget:
+    """Have Jack move as recorded people do. Ends with 1 if a file failed; the others are made all the same."""
+
+    # recordings: .bvh, .amc with .asf, DeepMimic's .txt or .json, .npz of AMASS
+    files: Annotated[Positional[tuple[Path, ...]], tyro.conf.arg(metavar="FILE ...")]
+    # folder of the motions, which are named after the files
+    out: Path = runs_folder().parent / "motions"
+    # film each: Jack, and the person as sticks
+    preview: bool = False
+    # how many times faster than recorded
+    speed: float = 1.0
+    # skeleton (.asf) of the .amc files; by default the one that lies beside each
+    skeleton: Path | None = None
+    # who may use the motions, to be kept with them; by default as far as the format tells
+    terms: str = ""
+
+    def run(self) -> int:
+        """Do it; returns the exit code."""
+        from jack_trainer.imitation.mocap.command import Order, retarget_files
+
+        if not self.files:
+            raise JackError("Name a recording: ./jack mocap retarget FILE ...")
+        order = Order(self.out, self.preview, self.speed, self.skeleton, self.terms)
+        return FAILED if retarget_files(self.files, order) else OK
+
+
+@dataclass(frozen=True)
+class MocapInfo:
+    """Say what a recording is, or a motion that was made of one."""
+
+    # recording, or .safetensors
+    file: Positional[Path]
+    # skeleton (.asf) of an .amc file; by default the one that lies beside it
+    skeleton: Path | None = None
+
+    def run(self) -> int:
+        """Do it; returns the exit code."""
+        from jack_trainer.imitation.mocap.command import show
+
+        show(self.file, self.skeleton)
+        return OK
+
+
+@dataclass(frozen=True)
+class Mocap:
+    """Recorded motions of people: have Jack move like them (retarget), or look at one (info)."""
+
+    do: Annotated[
+        Annotated[Retarget, tyro.conf.subcommand("retarget", prefix_name=False)]
+        | Annotated[MocapInfo, tyro.conf.subcommand("info", prefix_name=False)],
+        tyro.conf.arg(name=""),
+    ]
+
+    def run(self) -> int:
+        """Do it; returns the exit code."""
+        return self.do.run()
+
+
+def _become(spec: NodeSpec) -> NoReturn:
+    """Go on as a node, in this process and on this terminal."""
+    argv = command(spec)
+    sys.stdout.flush()
+    os.execv(argv[0], argv)  # noqa: S606 - no shell is wanted
+
+
 def arguments(given: Sequence[str]) -> list[str]:
     """The command line, with `--resume` meaning the newest run where none is named."""
     words = list(given)
@@ -239,14 +441,22 @@ def arguments(given: Sequence[str]) -> list[str]:
     return words
 
 
-def parse(given: Sequence[str]) -> Train | Deploy | Evaluate | Status | Report:
+def parse(
+    given: Sequence[str],
+) -> Train | Deploy | Evaluate | Status | Report | Diff | View | Teleop | Record | Bags | Mocap:
     """The command that a command line asks for."""
     return tyro.cli(
         Annotated[Train, tyro.conf.subcommand("train")]
         | Annotated[Deploy, tyro.conf.subcommand("deploy")]
         | Annotated[Evaluate, tyro.conf.subcommand("evaluate")]
         | Annotated[Status, tyro.conf.subcommand("status")]
-        | Annotated[Report, tyro.conf.subcommand("report")],
+        | Annotated[Report, tyro.conf.subcommand("report")]
+        | Annotated[Diff, tyro.conf.subcommand("diff")]
+        | Annotated[View, tyro.conf.subcommand("view")]
+        | Annotated[Teleop, tyro.conf.subcommand("teleop")]
+        | Annotated[Record, tyro.conf.subcommand("record")]
+        | Annotated[Bags, tyro.conf.subcommand("bag")]
+        | Annotated[Mocap, tyro.conf.subcommand("mocap")],
         prog="./jack",
         description="Jack: teach him, set him to work, score him, see how it goes.",
         args=arguments(given),

@@ -21,9 +21,9 @@ from safetensors.torch import load, save
 from jack_brain.network.brain import Brain
 from jack_brain.network.presets import preset
 from jack_contract.errors import JackError
-from jack_trainer import checkpoint as storage
 from jack_trainer import progress_file
 from jack_trainer.display import Display, Scene
+from jack_trainer.files import write_file, write_json
 from jack_trainer.live_graph import INTERRUPTED, OK
 from jack_trainer.log import Log
 from jack_trainer.rl.ppo import PPO, EpisodeLog, PPOConfig, UpdateStats
@@ -176,8 +176,8 @@ class GymnasiumTraining:
             "versions": {name: version(name) for name in ("gymnasium", "numpy", "torch")},
             "curve": [list(asdict(point).values()) for point in self.curve],
         }
-        storage.write_file(self.run_folder / WEIGHTS, save(state))
-        storage.write_json(self.run_folder / progress_file.RUN, story)
+        write_file(self.run_folder / WEIGHTS, save(state))
+        write_json(self.run_folder / progress_file.RUN, story)
 
     def scene(self, point: Point) -> Scene:
         """What there is to be seen, up to whichever of steps and seconds is used up first."""

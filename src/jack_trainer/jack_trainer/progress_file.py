@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from jack_contract.errors import JackError
 from jack_launch.graphs import NEWEST
+from jack_trainer.files import replace_file
 from jack_trainer.training import Progress
 
 NAME = "status.json"
@@ -92,8 +93,6 @@ def write(run: Path, progress: Progress, exam: str = "", ended: str = "") -> boo
     Returns:
         Whether it was written: not within a second of the last time, unless the training ended.
     """
-    from jack_trainer.checkpoint import replace_file  # and with it torch, which no look from outside needs
-
     path = run / NAME
     try:
         if not ended and 0.0 <= time.time() - path.stat().st_mtime < INTERVAL:

@@ -12,8 +12,8 @@ from jack_brain import policy_file
 from jack_contract.errors import JackError
 from jack_trainer import progress_file, scorecard
 from jack_trainer.charts import read_curves
-from jack_trainer.checkpoint import replace_file
 from jack_trainer.exam import find_policy
+from jack_trainer.files import replace_file
 from jack_trainer.film import Film, film_aside
 from jack_trainer.page import EvaluationTable, Facts, page
 from jack_trainer.status import REPORT

@@ -23,6 +23,7 @@ from jack_sim.scene import TRAINING, load_model
 from jack_trainer import __version__, breakdown, progress_file
 from jack_trainer import checkpoint as storage
 from jack_trainer.evaluate import Evaluation, evaluate
+from jack_trainer.files import write_json
 from jack_trainer.log import Log
 from jack_trainer.phases import Phase, phase
 from jack_trainer.rl.acting import actor
@@ -276,4 +277,4 @@ class School:
     def _save_options(self) -> None:
         """The resolved configuration, beside what it led to."""
         resolved = {"options": self.options, "phase": self.phase, "contract": self.contract.to_dict()}
-        storage.write_json(self.run_folder / progress_file.RUN, resolved)
+        write_json(self.run_folder / progress_file.RUN, resolved)

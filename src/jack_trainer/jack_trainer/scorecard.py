@@ -21,8 +21,8 @@ from jack_contract.contract import Contract
 from jack_sim.batch import BatchWorld
 from jack_sim.randomization import Randomization
 from jack_sim.scene import TRAINING, SceneOptions, load_model
-from jack_trainer.checkpoint import replace_file
 from jack_trainer.evaluate import Actor, Evaluation, Moment, Tally, live
+from jack_trainer.files import replace_file
 from jack_trainer.tasks.capture import GRAVITY
 from jack_trainer.tasks.lessons import EXAM, WALK_EXAM, LocomotionConfig
 from jack_trainer.tasks.locomotion import Locomotion

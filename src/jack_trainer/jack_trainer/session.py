@@ -269,7 +269,7 @@ class Session:
         def long_enough() -> bool:
             nonlocal longest
             longest = max(longest, stood())
-            return longest >= seconds or not self.lost.isdisjoint({"sim", "brain"})
+            return longest >= seconds or not self.lost.isdisjoint({"sim", "driver", "brain"})
 
         self.until(long_enough, seconds + STAND_GRACE)
         return min(longest, seconds)

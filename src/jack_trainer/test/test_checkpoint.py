@@ -28,10 +28,10 @@ from jack_trainer.checkpoint import (
     newest_checkpoint,
     prune,
     read_checkpoint,
-    replace_file,
     restore_optimiser,
     write_checkpoint,
 )
+from jack_trainer.files import replace_file
 
 FILES = (storage.POLICY, storage.TENSORS, storage.NUMBERS, storage.MANIFEST)
 TENSORS = {"brain.weight": torch.arange(6.0).reshape(2, 3), "environment.age": torch.tensor([7, 8])}
@@ -238,9 +238,9 @@ def test_a_file_beyond_all_reason_is_not_read(tmp_path, monkeypatch):
         read_checkpoint(path)
 
 
-@pytest.mark.parametrize("package", ["jack_contract", "jack_sim", "jack_brain", "jack_trainer"])
-def test_nothing_in_the_source_could_run_a_file(package):
-    """No pickle under any of its names, and no eval."""
+@pytest.mark.parametrize("package", ["jack_contract", "jack_sim", "jack_brain", "jack_trainer", "jack_operator"])
+def test_fault_19_nothing_in_the_source_could_run_a_file(package):
+    """No pickle under any of its names, and no eval; numpy loads arrays where it is told to refuse pickles."""
     forbidden = {
         "pickle",
         "cPickle",
@@ -262,7 +262,7 @@ def test_nothing_in_the_source_could_run_a_file(package):
                 used |= {alias.name for alias in node.names}
             elif isinstance(node, ast.ImportFrom):
                 used |= {node.module or ""} | {f"{node.module}.{alias.name}" for alias in node.names}
-            elif isinstance(node, ast.Call):
+            elif isinstance(node, ast.Call) and "allow_pickle=False" not in map(ast.unparse, node.keywords):
                 used.add(ast.unparse(node.func))
         assert not used & forbidden, path
 
@@ -328,7 +328,7 @@ def failing(monkeypatch, at: int) -> None:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         fsync(handle)
 
-    monkeypatch.setattr(storage.os, "fsync", full)
+    monkeypatch.setattr(os, "fsync", full)
 
 
 @pytest.mark.parametrize("at", [1, 2, 3, 4, 5])

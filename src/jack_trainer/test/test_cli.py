@@ -78,6 +78,21 @@ def test_resume_without_a_name_means_the_newest_run():
     assert arguments(["train", "--resume", "mine"]) == ["train", "--resume", "mine"]
 
 
+def test_deploy_reaches_the_hardware_that_is_described(tmp_path, monkeypatch):
+    started = []
+    monkeypatch.setattr(cli, "run_graph", lambda specs, runs, act: started.extend(specs) or 0)
+    words = ["--robot", "g1", "--interface", "forward_command", "--kind", "effort", "--prefix", "g1/"]
+    assert parse(["deploy", "--policy", "", "--runs", str(tmp_path), *words, "--joints", "a,b"]).run() == 0
+    driver, brain = started
+    assert (driver.name, brain.name) == ("driver", "brain")
+    assert driver.parameters["joints"] == ("a", "b") and brain.parameters["robot"] == "g1"
+    started.clear()
+    assert parse(["deploy", "--policy", "", "--runs", str(tmp_path), "--no-driver"]).run() == 0
+    assert [spec.name for spec in started] == ["brain"]
+    with pytest.raises(LaunchError, match="interface is 'serial'"):
+        parse(["deploy", "--policy", "", "--runs", str(tmp_path), "--interface", "serial"]).run()
+
+
 def test_without_a_policy_deploy_says_what_to_type(tmp_path, monkeypatch):
     monkeypatch.setattr(graphs, "pretrained_folder", lambda: tmp_path)
     with pytest.raises(JackError, match=r"\./jack train"):

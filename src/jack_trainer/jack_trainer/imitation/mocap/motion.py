@@ -18,7 +18,7 @@ from safetensors.numpy import save
 
 from jack_contract.arrays import Float32
 from jack_contract.robot import RobotSpec
-from jack_trainer.checkpoint import replace_file
+from jack_trainer.files import replace_file
 from jack_trainer.imitation.mocap.source import MocapError
 
 SUFFIX = ".safetensors"

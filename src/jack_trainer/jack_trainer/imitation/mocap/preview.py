@@ -18,7 +18,7 @@ from jack_contract.rotation import xyzw_to_wxyz
 from jack_sim.camera import Camera
 from jack_sim.scene import VISUAL_GROUP, SceneOptions, load_spec
 from jack_trainer import film
-from jack_trainer.checkpoint import replace_file
+from jack_trainer.files import replace_file
 from jack_trainer.imitation.mocap.clip import BONES, JOINTS
 from jack_trainer.imitation.mocap.motion import MotionClip
 from jack_trainer.imitation.mocap.retarget import Retargeted
