@@ -63,25 +63,6 @@ def test_a_listener_is_found(host, seen):
         assert len(open_to_others(listening({os.getpid()}))) == seen
 
 
-@pytest.fixture(scope="module")
-def deployed(shared_ros_domain, tmp_path_factory) -> Iterator[tuple[Supervisor, Connection]]:
-    """Jack, simulated, driven by the policy that ships."""
-    specs = DEPLOY.nodes({"sim": "true", "policy": PRETRAINED})
-    with Supervisor(specs, tmp_path_factory.mktemp("graph")) as supervisor, Connection(specs) as connection:
-        deadline = time.monotonic() + PATIENCE
-        while connection.node.sight.gantry != STANDING:
-            assert time.monotonic() < deadline and not supervisor.poll()
-            connection.listen(0.1)
-        yield supervisor, connection
-
-
-def test_fault_33_nothing_listens_but_dds(deployed):
-    supervisor, _ = deployed
-    pids = {child.process.pid for child in supervisor._running}
-    assert len(pids) == 3
-    assert listening(pids) == []  # no TCP at all: DDS speaks UDP and shared memory
-
-
 def shared_memory() -> int:
     """Bytes that DDS holds in /dev/shm."""
     return sum(file.stat().st_blocks * 512 for file in Path("/dev/shm").glob("*fastrtps*"))
@@ -131,29 +112,6 @@ def wait_for_all(connection, specs, seconds: float = PATIENCE) -> None:
 
 
 @pytest.mark.slow
-def test_fault_34_an_hour_costs_nothing(deployed):
-    """Memory, descriptors and threads of every process; the soak is an hour, as fast as the wall clock goes."""
-    supervisor, connection = deployed
-    connection.listen(10.0)
-    before = [usage(child.process.pid) for child in supervisor._running]
-    connection.listen(3600.0 if SOAK else 10.0)
-    assert supervisor.poll() == []
-    for (memory, files, threads), child in zip(before, supervisor._running, strict=True):
-        now = usage(child.process.pid)
-        assert now[0] < 1.05 * memory + 4e6 and now[1] <= files + 2 and now[2] <= threads + 1, child.spec.name
-
-
-def usage(pid: int) -> tuple[int, int, int]:
-    """Resident bytes, open descriptors, threads."""
-    status = dict(line.split(":", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines())
-    return (
-        int(status["VmRSS"].split()[0]) * 1024,
-        len(list(Path(f"/proc/{pid}/fd").iterdir())),
-        int(status["Threads"]),
-    )
-
-
-@pytest.mark.slow
 def test_a_walk_while_everything_goes_wrong(ros_domain, tmp_path):
     """Every fault once; the soak is ten minutes."""
     walk = chaos.walk(600.0 if SOAK else 60.0, tmp_path)
@@ -181,3 +139,48 @@ def test_the_judge_of_that_walk_names_what_a_motor_must_not_hear(field, value, n
     getattr(command, field)[2] = value
     assert judge.broken(command) == [named]
     assert judge.broken(JointCommand()) == ["names"]
+
+
+# -- a graph that all tests below share: they come last, a process has one connection at a time
+
+
+@pytest.fixture(scope="module")
+def deployed(shared_ros_domain, tmp_path_factory) -> Iterator[tuple[Supervisor, Connection]]:
+    """Jack, simulated, driven by the policy that ships."""
+    specs = DEPLOY.nodes({"sim": "true", "policy": PRETRAINED})
+    with Supervisor(specs, tmp_path_factory.mktemp("graph")) as supervisor, Connection(specs) as connection:
+        deadline = time.monotonic() + PATIENCE
+        while connection.node.sight.gantry != STANDING:
+            assert time.monotonic() < deadline and not supervisor.poll()
+            connection.listen(0.1)
+        yield supervisor, connection
+
+
+def test_fault_33_nothing_listens_but_dds(deployed):
+    supervisor, _ = deployed
+    pids = {child.process.pid for child in supervisor._running}
+    assert len(pids) == 3
+    assert listening(pids) == []  # no TCP at all: DDS speaks UDP and shared memory
+
+
+@pytest.mark.slow
+def test_fault_34_time_alone_costs_nothing(deployed):
+    """Memory, descriptors and threads of every process, over ten seconds; the soak is an hour."""
+    supervisor, connection = deployed
+    connection.listen(10.0)
+    before = [usage(child.process.pid) for child in supervisor._running]
+    connection.listen(3600.0 if SOAK else 10.0)
+    assert supervisor.poll() == []
+    for (memory, files, threads), child in zip(before, supervisor._running, strict=True):
+        now = usage(child.process.pid)
+        assert now[0] < 1.05 * memory + 4e6 and now[1] <= files + 2 and now[2] <= threads + 1, child.spec.name
+
+
+def usage(pid: int) -> tuple[int, int, int]:
+    """Resident bytes, open descriptors, threads."""
+    status = dict(line.split(":", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines())
+    return (
+        int(status["VmRSS"].split()[0]) * 1024,
+        len(list(Path(f"/proc/{pid}/fd").iterdir())),
+        int(status["Threads"]),
+    )

@@ -86,6 +86,7 @@ _SIMULATION = (
     LaunchArgument("real_time_factor", "1.0", "simulated seconds per second; 0: as fast as possible"),
     LaunchArgument("sim_seed", "0", "of everything random in the live simulation"),
 )
+_RVIZ = LaunchArgument("rviz", "false", "show him in RViz, which comes with ROS 2 from apt", _BOOL)
 _RUNS = LaunchArgument("runs", str(runs_folder()), "folder of the trainings")
 
 
@@ -136,6 +137,18 @@ def _driver(args: Mapping[str, str], **parameters: Parameter) -> NodeSpec:
     )
 
 
+def _rviz(args: Mapping[str, str], simulated: bool) -> tuple[NodeSpec, ...]:
+    if args["rviz"] != "true":
+        return ()
+    clock: dict[str, Parameter] = {"use_sim_time": simulated}
+    frames = (("/tf", "tf"), ("/tf_static", "tf_static"))
+    space = args["namespace"]
+    return (
+        NodeSpec("jack_operator", "markers_node", "markers", space, clock),
+        NodeSpec("jack_operator", "rviz", "rviz", space, clock, frames),
+    )
+
+
 def _trainer(args: Mapping[str, str]) -> NodeSpec:
     return NodeSpec(
         "jack_trainer",
@@ -171,7 +184,7 @@ def _train(args: Mapping[str, str]) -> tuple[NodeSpec, ...]:
     # Every new policy drives at once: in a simulation nothing breaks.
     heir: dict[str, Parameter] = {"promote": "auto", "trial": 0.0, "probation": 0.0}
     live = (_sim(args, required=False), _brain(args, required=False, use_sim_time=True, **heir))
-    return (*(live if args["live"] == "true" else ()), _trainer(args))
+    return (*_rviz(args, True), *(live if args["live"] == "true" else ()), _trainer(args))
 
 
 def _deploy(args: Mapping[str, str]) -> tuple[NodeSpec, ...]:
@@ -186,7 +199,8 @@ def _deploy(args: Mapping[str, str]) -> tuple[NodeSpec, ...]:
     sim = (_sim(args, required=True, driven=driven),) if simulated else ()
     driver = (_driver(args, **both),) if driven else ()
     heir: dict[str, Parameter] = {"promote": args["promote"], "trial": number("trial", args["trial"])}
-    return (*sim, *driver, _brain(args, True, **both, **heir, **({"policy": policy} if policy else {})))
+    seen = _rviz(args, simulated)
+    return (*seen, *sim, *driver, _brain(args, True, **both, **heir, **({"policy": policy} if policy else {})))
 
 
 def _robot(name: str) -> str:
@@ -229,6 +243,7 @@ TRAIN = Graph(
         LaunchArgument("live", "true", "show him living on every new policy, in a simulation of his own", _BOOL),
         _RUNS,
         *_SIMULATION,
+        _RVIZ,
         _NAMESPACE,
     ),
     _train,
@@ -271,6 +286,7 @@ DEPLOY = Graph(
         LaunchArgument("prefix", "", "what the hardware puts before each joint name"),
         _RUNS,
         *_SIMULATION,
+        _RVIZ,
         _NAMESPACE,
     ),
     _deploy,

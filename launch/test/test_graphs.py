@@ -168,3 +168,12 @@ def test_every_argument_is_described():
     for graph in (TRAIN, DEPLOY):
         assert all(argument.description for argument in graph.arguments)
         assert len({argument.name for argument in graph.arguments}) == len(graph.arguments)
+
+
+@pytest.mark.parametrize(("graph", "given"), [(TRAIN, {}), (DEPLOY, {"policy": "", "sim": "true"})])
+def test_rviz_comes_with_markers_and_nobody_depends_on_it(graph, given):
+    markers, rviz, *others = graph.nodes(given | {"rviz": "true", "namespace": "twin"})
+    assert names([markers, rviz]) == ["/twin/markers", "/twin/rviz"]
+    assert not markers.required and not rviz.required
+    assert rviz.remappings == (("/tf", "tf"), ("/tf_static", "tf_static"))
+    assert names(others) == names(graph.nodes(given | {"namespace": "twin"}))

@@ -14,7 +14,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from jack_brain.network.brain import Brain, Inputs
 from jack_brain.policy import Policy, PolicyLimits
 from jack_contract.errors import JackError, PolicyError
-from jack_sim.randomization import ON, RANDOMIZATIONS
+from jack_sim.randomization import RANDOMIZATIONS
 from jack_trainer import progress_file, school
 from jack_trainer.breakdown import live_again
 from jack_trainer.checkpoint import POLICY, checkpoints, newest_checkpoint, read_checkpoint
@@ -476,7 +476,8 @@ def test_another_size_of_brain_is_refused(make_school):
 
 
 def test_other_bodies_are_pushed_as_well(make_school):
-    pushes = {"push_interval": ON.push_interval, "push_speed": ON.push_speed}
+    task = PHASES["stand"].task.randomization
+    pushes = {"push_interval": task.push_interval, "push_speed": task.push_speed}
     tables = [make_school(randomization=name).environment.config.randomization for name in RANDOMIZATIONS]
     assert tables == [replace(table, **pushes) for table in RANDOMIZATIONS.values()]
 
