@@ -47,9 +47,7 @@ class Phase:
 
 
 PHASES: dict[str, Phase] = {
-    "stand": Phase(
-        "stand", STAND, EXAM, PPOConfig(last_divergence=0.004, polish_from=0.3), steps=850_000, survival=0.95
-    ),
+    "stand": Phase("stand", STAND, EXAM, PPOConfig(), steps=1_000_000, survival=0.95),
     "walk": Phase(
         "walk",
         WALK,

@@ -49,8 +49,7 @@ class LocomotionConfig:
     weights: RewardWeights = RewardWeights()
 
 
-#: Harder pushes than the exam's: one in eight comes from where it is hardest, straight from the front.
-STAND = LocomotionConfig(randomization=replace(ON, push_speed=(0.4, 0.7)), curriculum=0.3)
+STAND = LocomotionConfig(curriculum=0.3)
 _EXAM_PUSHES = {"push_interval": (4.0, 4.0), "push_speed": (0.5, 0.5)}
 #: What he is examined on: a push of 0.5 m/s every 4 s, from a quiet start.
 EXAM = LocomotionConfig(
