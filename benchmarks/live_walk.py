@@ -33,7 +33,7 @@ from jack_launch.graphs import DEPLOY, NEWEST, runs_folder
 from jack_trainer.console_node import LATCHED, ConsoleNode
 from jack_trainer.live_graph import FAILED, OK, run_graph
 from jack_trainer.session import LIFTING, STANDING, Session
-from jack_trainer.tasks.lessons import WALK_EXAM
+from jack_trainer.tasks.lessons import WALK_EXAM, random_command
 
 #: Seconds after a new command that do not count.
 SETTLE = 2
@@ -146,12 +146,6 @@ class Walk:
 
     def _begin(self, second: int, position: Array) -> None:
         self._second, self._sum, self._count, self._from = second, np.zeros(3), 0, position.copy()
-
-
-def random_command(random: np.random.Generator) -> Array:
-    """As in training: vx, vy [m/s], yaw rate [rad/s], (3,)."""
-    low, high = np.array(WALK_EXAM.command).T
-    return np.zeros(3) if random.uniform() < WALK_EXAM.still else random.uniform(low, high)
 
 
 class Companion:

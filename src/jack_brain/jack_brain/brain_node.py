@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import gc
 import secrets
-import signal
 import sys
-import threading
 import time
 from array import array
 from collections.abc import Mapping
@@ -15,20 +13,16 @@ from pathlib import Path
 
 import numpy as np
 import rcl_interfaces.msg
-import rclpy
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from geometry_msgs.msg import Twist
 from jack_msgs.msg import BrainStatus, JointCommand, Timing
 from jack_msgs.msg import Policy as PolicyMessage
 from rclpy.clock import Clock
 from rclpy.clock_type import ClockType
-from rclpy.exceptions import ParameterException
-from rclpy.executors import Executor, ExternalShutdownException, SingleThreadedExecutor
+from rclpy.executors import Executor, SingleThreadedExecutor
 from rclpy.experimental.events_executor import EventsExecutor
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy, qos_profile_sensor_data
-from rclpy.signals import SignalHandlerOptions
-from rclpy.utilities import try_shutdown
 from sensor_msgs.msg import Image, Imu, JointState
 from std_msgs.msg import Header, String
 from std_srvs.srv import Trigger
@@ -40,6 +34,7 @@ from jack_brain.loader_node import LoaderNode
 from jack_brain.parameters import BrainParameters
 from jack_brain.pilot import Decision, Pilot
 from jack_brain.policy import Policy
+from jack_brain.process_node import run
 from jack_brain.readings import Pair, Pairing, stamp_of_image
 from jack_brain.realtime import RealTime
 from jack_brain.safety import Rung, State, Trip
@@ -449,29 +444,7 @@ def _executor(kind: str) -> Executor:
 def main() -> int:
     """Run the node until it is told to end."""
     sys.setswitchinterval(5e-4)  # a tick waits no longer than this for the thread that examines policies [s]
-    ending = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):  # ours: rclpy's would raise in the middle of a callback
-        signal.signal(number, lambda *_: ending.set())
-    rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
-    node = None
-    try:
-        node = BrainNode()
-        executor = _executor(node.parameters.executor)
-        executor.add_node(node)
-        if node.parameters.autostart and not node.start():
-            return 1
-        while not ending.is_set():  # spin() without a time-out burns a core (rclpy 7.1)
-            executor.spin_once(timeout_sec=0.2)
-    except ExternalShutdownException:
-        pass
-    except (JackError, ParameterException) as error:
-        print(f"brain: {error}", file=sys.stderr)
-        return 1
-    finally:
-        if node is not None:
-            node.close()
-        try_shutdown()
-    return 0
+    return run("brain", BrainNode, lambda node: _executor(node.parameters.executor))
 
 
 if __name__ == "__main__":

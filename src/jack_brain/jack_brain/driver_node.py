@@ -5,27 +5,20 @@ from __future__ import annotations
 import functools
 import gc
 import math
-import signal
 import sys
-import threading
 import time
 from collections.abc import Callable
 from typing import Any
 
 import rcl_interfaces.msg
-import rclpy
 from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from jack_msgs.msg import DriverStatus, JointCommand
 from rclpy.clock import Clock
 from rclpy.clock_type import ClockType
-from rclpy.exceptions import ParameterException
-from rclpy.executors import ExternalShutdownException
 from rclpy.experimental.events_executor import EventsExecutor
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.qos import QoSProfile, ReliabilityPolicy, qos_profile_sensor_data
-from rclpy.signals import SignalHandlerOptions
-from rclpy.utilities import try_shutdown
 from sensor_msgs.msg import JointState
 from std_msgs.msg import Float64MultiArray, Header
 from std_srvs.srv import Trigger
@@ -34,8 +27,9 @@ from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 from jack_brain.driver import DriverState, Moment
 from jack_brain.driver_parameters import DriverParameters
 from jack_brain.interfaces import FORWARD_COMMAND, JOINT_COMMAND, JOINT_TRAJECTORY, make_interface
+from jack_brain.process_node import run
 from jack_contract.arrays import Float64
-from jack_contract.errors import JackError, MessageError
+from jack_contract.errors import MessageError
 from jack_contract.parameters import declare
 from jack_contract.wire import JointReader
 
@@ -293,29 +287,7 @@ class DriverNode(LifecycleNode):
 
 def main() -> int:
     """Run the node until it is told to end."""
-    ending = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):  # ours: rclpy's would raise in the middle of a callback
-        signal.signal(number, lambda *_: ending.set())
-    rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
-    node = None
-    try:
-        node = DriverNode()
-        executor = EventsExecutor()
-        executor.add_node(node)
-        if node.parameters.autostart and not node.start():
-            return 1
-        while not ending.is_set():  # spin() without a time-out burns a core (rclpy 7.1)
-            executor.spin_once(timeout_sec=0.2)
-    except ExternalShutdownException:
-        pass
-    except (JackError, ParameterException) as error:
-        print(f"driver: {error}", file=sys.stderr)
-        return 1
-    finally:
-        if node is not None:
-            node.close()
-        try_shutdown()
-    return 0
+    return run("driver", DriverNode, lambda _: EventsExecutor())
 
 
 if __name__ == "__main__":

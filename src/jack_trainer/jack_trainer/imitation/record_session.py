@@ -110,15 +110,10 @@ class Operator:
 
 def scripted(drive: Callable[[Sequence[float]], None], seed: int) -> Operator:
     """An operator whose commands are those of the walking exam."""
-    from jack_trainer.tasks.lessons import WALK_EXAM
+    from jack_trainer.tasks.lessons import WALK_EXAM, random_command
 
     random = np.random.default_rng(seed)
-    low, high = np.array(WALK_EXAM.command).T
-
-    def draw() -> Array:
-        return np.zeros(3) if random.uniform() < WALK_EXAM.still else random.uniform(low, high)
-
-    return Operator(draw, WALK_EXAM.command_interval, drive)
+    return Operator(lambda: random_command(random), WALK_EXAM.command_interval, drive)
 
 
 def graph(

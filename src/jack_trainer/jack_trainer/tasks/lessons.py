@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+import numpy as np
+
+from jack_contract.arrays import Array
 from jack_sim.randomization import OFF, ON, Randomization
 from jack_trainer.tasks.rewards import RewardWeights
 
@@ -59,3 +62,9 @@ EXAM = LocomotionConfig(
 _VELOCITIES = ((-0.3, 1.0), (-0.3, 0.3), (-0.8, 0.8))
 WALK = LocomotionConfig(command=_VELOCITIES, still=0.15, standing=0.15, alarm=0.8, incline=0.2, curriculum=0.3)
 WALK_EXAM = replace(EXAM, command=_VELOCITIES, alarm=EXAM.episode, randomization=replace(ON, **_EXAM_PUSHES))
+
+
+def random_command(random: np.random.Generator) -> Array:
+    """As in the exam of walking: vx, vy [m/s], yaw rate [rad/s], (3,)."""
+    low, high = np.array(WALK_EXAM.command).T
+    return np.zeros(3) if random.uniform() < WALK_EXAM.still else random.uniform(low, high)
