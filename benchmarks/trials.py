@@ -133,6 +133,10 @@ class Narrator:
     def on_policy(self, policy: PolicyFile) -> None:
         """A checkpoint is written."""
 
+    def on_news(self, news: str) -> None:
+        """Something else."""
+        print(f"{self._title}: {news}", flush=True)
+
 
 class Kept(Protocol):
     """One training of one side, as a dataclass."""

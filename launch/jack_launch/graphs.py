@@ -156,9 +156,11 @@ def _trainer(args: Mapping[str, str]) -> NodeSpec:
         "trainer",
         namespace=args["namespace"],
         parameters={
-            "autostart_phase": args["phase"] if args["autostart"] == "true" else "",
+            "autostart_phase": (args["phases"] or args["phase"]) if args["autostart"] == "true" else "",
             "runs": _absolute(args["runs"]),
             "resume": _absolute(args["resume"]),
+            "parent": _absolute(args["parent"]) if Path(args["parent"]).exists() else args["parent"],
+            **{name: files for name in ("bags", "clips") if (files := _files(args[name]))},
             "brain": args["brain"],
             "steps": whole_number("steps", args["steps"]),
             "seed": whole_number("seed", args["seed"]),
@@ -217,6 +219,11 @@ def _policy(args: Mapping[str, str]) -> str:
     return str(found.absolute()) if found else ""
 
 
+def _files(paths: str) -> tuple[str, ...]:
+    """Paths with commas between, as a parameter."""
+    return tuple(_absolute(path.strip()) for path in paths.split(",") if path.strip())
+
+
 def _absolute(path: str) -> str:
     """A path that means the same in a node, wherever that runs; an empty one stays empty."""
     return str(Path(path).absolute()) if path else ""
@@ -226,9 +233,13 @@ TRAIN = Graph(
     "Teach Jack, and watch him in a live simulation: sim, brain, trainer.",
     (
         LaunchArgument("phase", "stand", "what he is taught"),
-        LaunchArgument("steps", "0", "environment steps; 0: as many as the phase gets"),
+        LaunchArgument("phases", "", "instead: several, one after the other, as in stand,walk,natural"),
+        LaunchArgument("steps", "0", "environment steps of each phase; 0: as many as it gets"),
         LaunchArgument("seed", "0", "of everything random in the training"),
         LaunchArgument("resume", "", "folder of a run to go on with; empty: start anew"),
+        LaunchArgument("parent", "", "checkpoint or run that the first phase goes on from; empty: a new brain"),
+        LaunchArgument("bags", "", "demonstrations, with commas between, for the phases that learn from some"),
+        LaunchArgument("clips", "", "motions, with commas between, for the phases that learn from some"),
         LaunchArgument("environments", "256", "simulations that he learns in side by side"),
         LaunchArgument("brain", "nano", "size of the brain: nano, small or base"),
         LaunchArgument(

@@ -45,6 +45,19 @@ def test_the_trainer_starts_by_itself_unless_it_is_told_to_wait():
     assert TRAIN.nodes({"autostart": "false"})[-1].parameters["autostart_phase"] == ""
 
 
+def test_several_phases_are_one_argument_and_what_they_learn_from_are_lists(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine").mkdir()
+    given = {"phases": "stand,walk,natural", "clips": "a.safetensors, b.safetensors", "parent": "mine"}
+    trainer = TRAIN.nodes(given)[-1].parameters
+    assert trainer["autostart_phase"] == "stand,walk,natural"
+    assert trainer["clips"] == (str(tmp_path / "a.safetensors"), str(tmp_path / "b.safetensors"))
+    assert trainer["parent"] == str(tmp_path / "mine")
+    assert "bags" not in trainer  # ROS cannot tell of what an empty list is empty
+    assert TRAIN.nodes({"parent": "newest"})[-1].parameters["parent"] == "newest"
+    assert TRAIN.nodes()[-1].parameters["parent"] == ""
+
+
 def test_paths_mean_the_same_wherever_a_node_runs(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     parameters = TRAIN.nodes({"runs": "mine", "resume": "mine/run"})[-1].parameters

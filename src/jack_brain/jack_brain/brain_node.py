@@ -29,18 +29,21 @@ from std_srvs.srv import Trigger
 
 from jack_brain import realtime
 from jack_brain.examiner import Examiner, Offer
+from jack_brain.gaze import Follower, Gaze
 from jack_brain.latency import TickTimes
 from jack_brain.loader_node import LoaderNode
 from jack_brain.parameters import BrainParameters
+from jack_brain.pictures import read_sentence
 from jack_brain.pilot import Decision, Pilot
 from jack_brain.policy import Policy
 from jack_brain.process_node import run
-from jack_brain.readings import Pair, Pairing, stamp_of_image
+from jack_brain.readings import Pair, Pairing
 from jack_brain.realtime import RealTime
 from jack_brain.safety import Rung, State, Trip
 from jack_brain.shadow import AUTO
 from jack_contract.contract import default_contract
 from jack_contract.errors import JackError, MessageError, NonFiniteError
+from jack_contract.instruction import default_tokenizer
 from jack_contract.parameters import declare
 from jack_contract.robot import RobotSpec
 from jack_contract.wire import StateReader, doubles, fill_joint_command, seconds
@@ -83,6 +86,7 @@ class BrainNode(LifecycleNode):
         self._steady = Clock(clock_type=ClockType.STEADY_TIME)
         self.examiner: Examiner | None = None
         self._loader: LoaderNode | None = None
+        self._gaze: Gaze | None = None
 
     # -- the life cycle
 
@@ -102,6 +106,9 @@ class BrainNode(LifecycleNode):
         self._complaint, self._told = "", list[str]()
         self._command, self._session, self._realtime = JointCommand(), 0, RealTime()
         self.examiner = Examiner(contract, given.limits(), self._accept, self._refuse, banned)
+        if given.camera:
+            saw, intend = self.pilot.safety.saw, self.pilot.intend
+            self._gaze = Gaze(contract, default_tokenizer(), self._follower, saw, intend)
         self._commands = self.create_lifecycle_publisher(JointCommand, "joint_command", COMMAND)
         self._status = self.create_publisher(BrainStatus, "brain/status", 10)
         self._timing = self.create_publisher(Timing, "brain/timing", 10)
@@ -109,7 +116,8 @@ class BrainNode(LifecycleNode):
         self._listeners = [
             self.create_subscription(PolicyMessage, "policy", self._on_policy, LATCHED),
             self.create_subscription(Twist, "cmd_vel", self._on_velocity, COMMAND),
-            self.create_subscription(String, "instruction", self._on_instruction, LATCHED),
+            # Not unpacked: a text that is no UTF-8 would end the executor.
+            self.create_subscription(String, "instruction", self._on_instruction, LATCHED, raw=True),
         ]
         self._offered = [
             self.create_service(Trigger, "~/stop", self._on_stop),
@@ -184,7 +192,9 @@ class BrainNode(LifecycleNode):
         if self._loader is not None and self.examiner is not None:
             self._loader.close()
             self.examiner.close()
-        self._loader = self.examiner = None
+        if self._gaze is not None:
+            self._gaze.close()
+        self._loader = self.examiner = self._gaze = None
 
     def _enter_real_time(self) -> None:
         wanted = self.parameters.realtime
@@ -206,10 +216,8 @@ class BrainNode(LifecycleNode):
             self._take()
 
     def _on_image(self, data: bytes) -> None:
-        try:
-            self.pilot.safety.saw(stamp_of_image(data), self._now())
-        except MessageError as error:
-            self._complain(error)
+        if self._gaze is not None:
+            self._gaze.see(data, self._now())
 
     def _take(self) -> None:
         begun = time.perf_counter()
@@ -290,8 +298,21 @@ class BrainNode(LifecycleNode):
         self._malformed += 1
         self._complaint = str(error)
 
-    def _on_instruction(self, message: String) -> None:
-        self.get_logger().warning(f"No policy reads instructions yet; '{message.data[:80]}' is not followed")
+    def _on_instruction(self, data: bytes) -> None:
+        try:
+            text = read_sentence(data)
+        except MessageError as error:
+            self._complain(error)
+            return
+        if self._gaze is None:
+            self.get_logger().warning("A sentence is not followed: he sees nothing. Start with camera:=true")
+        elif odd := self._gaze.hear(text):
+            self.get_logger().warning(odd)
+
+    def _follower(self) -> Follower | None:
+        """The policy that drives, if it is one that may follow sentences; called in another thread."""
+        policy = self.pilot.policy
+        return policy if isinstance(policy, Policy) else None
 
     def _on_stop(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
         self.pilot.stop("Stopped by the service stop")
@@ -373,7 +394,9 @@ class BrainNode(LifecycleNode):
             self.get_logger().error(self._complaint)
             self._complaint = ""
         header = Header(stamp=self.get_clock().now().to_msg())
-        self._diagnostics.publish(DiagnosticArray(header=header, status=[self._control(), self._safety()]))
+        self._diagnostics.publish(
+            DiagnosticArray(header=header, status=[self._control(), self._safety(), *self._sight()])
+        )
         self._publish_timing(header)
         gc.collect(1)
 
@@ -413,6 +436,26 @@ class BrainNode(LifecycleNode):
         }
         level = DiagnosticStatus.ERROR if safety.fault else DiagnosticStatus.WARN if rung else DiagnosticStatus.OK
         return diagnostic("safety", level, safety.fault or _RUNGS[rung], values)
+
+    def _sight(self) -> list[DiagnosticStatus]:
+        """What he sees, is told and does about it; nothing where no camera is watched."""
+        if self._gaze is None:
+            return []
+        sight, arms, rung = self._gaze.sight, self.pilot.arms, self.pilot.safety.rung(self._now())
+        values = {
+            "sentence": sight.sentence or "none",
+            "misheard": sight.misheard or "nothing",
+            "arms follow it [share]": f"{arms.share:.2f}",
+            "done, as he thinks [share]": f"{arms.progress:.2f}",
+            "pictures seen": sight.seen,
+            "pictures refused": sight.refused,
+            "from picture to intent [ms]": f"{1e3 * sight.took:.1f}",
+            "same picture for [s]": f"{sight.same:.1f}",
+        }
+        lost = _RUNGS[Rung.PROPRIOCEPTION] if rung is Rung.PROPRIOCEPTION else ""
+        words = sight.trouble or lost
+        level = DiagnosticStatus.WARN if words else DiagnosticStatus.OK
+        return [diagnostic("sight", level, words or "pictures are seen", values)]
 
     def _publish_timing(self, header: Header) -> None:
         seen, deadlines = self._times.punctuality(), self.pilot.safety.deadlines

@@ -39,7 +39,8 @@ class BrainParameters:
         choices=("auto", "always", "never"),
     )
     camera: bool = parameter(
-        False, "Watch camera/image_raw, although no policy looks at pictures yet: whether one is current is told."
+        False,
+        "Watch camera/image_raw: without it a policy follows no sentence, and nothing tells whether it is there.",
     )
     camera_timeout: float = parameter(
         _SAFETY.camera, "A picture older than this is not used as current [s].", 0.01, 10.0

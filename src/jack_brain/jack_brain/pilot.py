@@ -10,7 +10,10 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
-from jack_brain.safety import Event, Mode, Safety, SafetyLimits, State, Trip
+from jack_brain.arms import Arms
+from jack_brain.chunk import arm_columns
+from jack_brain.gaze import Intent
+from jack_brain.safety import Event, Mode, Rung, Safety, SafetyLimits, State, Trip
 from jack_brain.shadow import Actor, Succession, TrialConfig
 from jack_contract.arrays import Array, Float32
 from jack_contract.contract import Contract
@@ -64,6 +67,7 @@ class Pilot:
     Attributes:
         safety: limits and the fault, if there is one.
         succession: the policy that drives, and the one on trial.
+        arms: who has them, the policy as it walks or as it follows a sentence.
     """
 
     def __init__(
@@ -78,7 +82,11 @@ class Pilot:
         self._config = config or PilotConfig()
         self.safety = Safety(self._robot, limits or SafetyLimits(), watches_camera)
         self.succession = Succession(contract, trial or TrialConfig())
-        self._history = History(contract.observation)
+        self.arms = Arms(contract)
+        self._intent: Intent | None = None
+        self._arm_columns = arm_columns(contract)
+        self._felt = History(contract.observation)  # as it is, and ...
+        self._history = History(contract.observation)  # ... as it is shown to the one who walks
         self._scale = np.array(contract.action.scale)
         self._no_stiffness = np.zeros(self._robot.count)
         self._velocity, self._commanded_at = np.zeros(COMMAND_SIZE), -np.inf
@@ -116,6 +124,13 @@ class Pilot:
         if velocity.shape != (COMMAND_SIZE,) or not np.isfinite(velocity).all():
             raise JackError(f"A velocity command is three finite numbers, given: {velocity.tolist()}.")
         self._velocity, self._commanded_at = velocity, now
+
+    def intend(self, intent: Intent | None) -> None:
+        """Follow this with the arms until the next one comes, or it is old; None: follow nothing.
+
+        May be called from any thread: it sets one reference.
+        """
+        self._intent = intent
 
     def stop(self, reason: str) -> None:
         """Damp the joints until `reset`: somebody said so."""
@@ -204,19 +219,23 @@ class Pilot:
         if self._targets is None or state.time < self._begun:  # at the start, or where the clock was set back
             self._targets = self._begin(state)
         contract = self.contract
-        gait = contract.gait.signal(self._rhythm)
-        history = self._history.push(contract.observation.encode(self._robot, state, self._action, gait))
-        action = self._decide(history, float(state.time))
+        signal = contract.gait.signal(self._rhythm)
+        frame = contract.observation.encode(self._robot, state, self._action, signal)
+        felt = self._felt.push(frame)
+        if self.arms.share:
+            frame[self._arm_columns] = 0.0
+        history = self._history.push(frame)
+        offsets = contract.gait.offsets(self._robot, self._rhythm)
+        action = self._reach(felt, self._decide(history, float(state.time)), offsets, now)
         self.safety.check_action(action)
         if self.safety.fault:
             return self.damp(state)
         self._action = action
-        targets = contract.action.targets(self._robot, action, contract.gait.offsets(self._robot, self._rhythm))
+        targets = contract.action.targets(self._robot, action, offsets)
         if self.policy is not None:  # without one he holds still, whatever happens
             tipping = contract.observation.tipping(history) if self.policy.stumble_steps else 0.0
-            self._rhythm = contract.gait.advance(
-                self._rhythm, self._follow(now), self._robot.control_period, tipping
-            )
+            gait = contract.gait.paced(self.policy.gait_period)
+            self._rhythm = gait.advance(self._rhythm, self._follow(now), self._robot.control_period, tipping)
         self._targets = self.safety.limit(targets, self._targets, state)
         return self._decision()
 
@@ -240,7 +259,9 @@ class Pilot:
         self._action = self.contract.action.action(self._robot, targets)
         self._before = None
         self._history.reset()
+        self._felt.reset()
         self._rhythm = Rhythm.at_rest()
+        self.arms.rest()
         self._begin_at(float(state.time))
         if self.policy is not None:
             self.safety.on(Event.TAKE_OVER)
@@ -258,6 +279,23 @@ class Pilot:
         before = self._fixed if self._before is None else self._before.act(history, self._pace)
         return (1 - share) * before + share * action
 
+    def _reach(self, history: Float32, action: Array, offsets: Array, now: float) -> Array:
+        """The action with the arms as they follow a sentence; the very same where none is followed.
+
+        Nothing is done blindly: without a current picture the arms go back to the one who walks.
+        """
+        intent, policy = self._intent, self.policy
+        following = (
+            intent is not None
+            and policy is not None
+            and intent.policy.sha256 == policy.sha256
+            and now - intent.at <= self.safety.ladder.camera
+            and self.safety.rung(now) is Rung.FULL
+        )
+        if following and intent is not None and self.arms.due:
+            self.arms.follow(*intent.reach(history))
+        return self.arms.step(action, offsets, following)
+
     def _hold(self, time: float) -> Array:
         """The action on the way from the pose at the start to the default pose, at no more than hold_speed."""
         farthest = float(np.abs(self._fixed * self._scale).max())
@@ -272,4 +310,7 @@ class Pilot:
             share = 1.0
         else:
             share = max(0.0, (config.command_end - age) / span) if span else 0.0
-        return (share * self._velocity).astype(np.float32)
+        asked = share * self._velocity
+        if self.arms.share:  # what somebody asks for goes first
+            asked = asked + (1.0 - share) * self.arms.velocity
+        return asked.astype(np.float32)

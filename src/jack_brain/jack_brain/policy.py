@@ -5,25 +5,40 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, fields
 from pathlib import Path
 from statistics import median
 from typing import Any
 
 import numpy as np
-import onnxruntime
+from numpy.typing import NDArray
 
 from jack_brain import policy_file
+from jack_brain.chunk import chunk_width
 from jack_brain.golden import Golden
-from jack_brain.policy_file import ACTION, COMMAND, PROPRIOCEPTION, VALUE
+from jack_brain.graph import Graph, Shapes
+from jack_brain.policy_file import (
+    ACTION,
+    ATTENTION,
+    CHUNK,
+    COMMAND,
+    IMAGE,
+    INSTRUCTION,
+    PAST,
+    PREFIX,
+    PROGRESS,
+    PROPRIOCEPTION,
+    VALUE,
+)
 from jack_contract.arrays import Float32
 from jack_contract.contract import Contract
 from jack_contract.errors import ContractError, PolicyError
+from jack_contract.gait import require_period
 from jack_contract.observation import COMMAND_SIZE
 
-#: Names with shapes, without the batch.
-Shapes = dict[str, tuple[int, ...]]
+#: What nobody says, and what nobody sees: token ids, and the brightness of a picture [0..255].
+SILENCE, DARKNESS = 0, 128
 
 
 @dataclass(frozen=True)
@@ -36,6 +51,8 @@ class PolicyLimits:
     tolerance: float = 1e-4
     #: greatest share of the control period that one decision may take, median
     period_share: float = 0.5
+    #: greatest time that it may take to see a picture, median [s]
+    look: float = 0.1
     #: decisions that are timed
     timed_runs: int = 25
     #: memory that a file may take when it is first run, aside [bytes]
@@ -48,26 +65,49 @@ class PolicyLimits:
             raise PolicyError(f"Limits of policies must be positive, given: {self}.")
 
 
+@dataclass(frozen=True)
+class Seen:
+    """What a policy makes of a sentence and a picture."""
+
+    #: for `Policy.reach`, and of nobody else's shape
+    prefix: Float32
+    #: where in the picture the sentence points: weights of its patches, whose sum is 1, (rows, columns)
+    attention: Float32
+
+
 class Policy:
-    """One checkpoint, ready to decide. Not for two threads at once.
+    """One checkpoint, ready to decide. Not for two threads at once; but `look` may be called in another one.
 
     Attributes:
         contract: what it was trained for.
         provenance: phase, steps, seed and so on, as the trainer wrote them.
         sha256: of the whole file, hexadecimal.
-        latency: median time of a decision when it was loaded [s].
+        latency: median time of a decision when it was loaded, with a chunk if it makes any [s].
+        looking: median time of `look` then [s].
     """
 
     def __init__(self, file: bytes, contract: Contract, provenance: dict[str, Any], has_seen: Golden) -> None:
         """Use `load`, which checks. This makes a session of what is known to be sound."""
         self.contract, self.provenance = contract, provenance
         self.sha256 = hashlib.sha256(file).hexdigest()
-        self.latency = 0.0
+        self.latency = self.looking = 0.0
         inputs, outputs = _shapes(contract, has_seen)
-        self._whole = self._lean = _Graph(file, inputs, outputs)
-        if VALUE in outputs:  # most ticks need no value: half of the work is left to those that ask for it
-            del outputs[VALUE]
-            self._lean = _Graph(policy_file.without_output(file, VALUE), inputs, outputs)
+        _require_ports(file, inputs, outputs)
+        state, most = (PROPRIOCEPTION, COMMAND), (ACTION, VALUE)
+
+        def graph(reads: tuple[str, ...], says: tuple[str, ...]) -> Graph:
+            given = {name: inputs[name] for name in reads if name in inputs}
+            told = {name: outputs[name] for name in says if name in outputs}
+            whole = len(told) == len(outputs)
+            return Graph(file if whole else policy_file.part(file, told), given, told)
+
+        self._whole = graph(state, most)
+        # Most ticks need no value: half of the work is left to those that ask for it.
+        self._lean = graph(state, (ACTION,)) if VALUE in outputs else self._whole
+        self._prefix = graph((INSTRUCTION, IMAGE), (PREFIX, ATTENTION)) if CHUNK in outputs else None
+        self._chunk = graph((PROPRIOCEPTION, PAST), (CHUNK, PROGRESS)) if CHUNK in outputs else None
+        if self._prefix and self._chunk and self._prefix.shape(PREFIX) != self._chunk.shape(PAST):
+            raise PolicyError("The graph's prefix is not of the shape of the past that it reads.")
 
     @classmethod
     def load(cls, source: bytes | Path, contract: Contract, limits: PolicyLimits = PolicyLimits()) -> Policy:
@@ -103,9 +143,24 @@ class Policy:
         return self.provenance.get("stumble_steps") is True
 
     @property
+    def gait_period(self) -> float | None:
+        """Duration of a gait cycle that it has learnt to walk at [s]; None: the contract's."""
+        return self.provenance["gait_period"]
+
+    @property
     def estimates(self) -> bool:
         """Whether it says what return is to be expected."""
         return self._whole.has(VALUE)
+
+    @property
+    def follows(self) -> bool:
+        """Whether it does with its arms what a sentence says."""
+        return self._chunk is not None
+
+    @property
+    def words(self) -> str:
+        """Digest of the vocabulary that it was taught with; empty if it does not say."""
+        return str(self.provenance.get("words", ""))
 
     def act(self, history: Float32, command: Float32 | None = None) -> Float32:
         """Decide.
@@ -117,7 +172,7 @@ class Policy:
         Returns:
             The action, (n,) float32, valid until the next call.
         """
-        return self._lean.run(history, command)[ACTION][0]
+        return self._lean.run({PROPRIOCEPTION: history, COMMAND: command})[ACTION][0]
 
     def value(self, history: Float32, command: Float32 | None = None) -> float:
         """The return that is to be expected, for the inputs of `act`; NaN where the file has no value readout."""
@@ -125,8 +180,50 @@ class Policy:
 
     def infer(self, history: Float32, command: Float32 | None = None) -> tuple[Float32, float]:
         """Action and value at once, as `act` and `value` give them."""
-        outputs = self._whole.run(history, command)
+        outputs = self._whole.run({PROPRIOCEPTION: history, COMMAND: command})
         return outputs[ACTION][0], float(outputs[VALUE][0, 0]) if VALUE in outputs else float("nan")
+
+    def look(self, instruction: NDArray[np.integer] | None, image: NDArray[np.uint8] | None) -> Seen:
+        """What a sentence and a picture leave for later ticks to read: to be computed once for both, and reused.
+
+        Args:
+            instruction: token ids, (L,), as many as the contract says; None: nobody says anything.
+            image: RGB, (h, w, 3), as the contract has it; None: nothing is seen.
+
+        Raises:
+            PolicyError: it makes no chunks, or these are no such ids and no such picture.
+        """
+        if self._prefix is None:
+            raise PolicyError("This policy follows no sentences.")
+        words = self.contract.instruction
+        ids = np.asarray(SILENCE if instruction is None else instruction)
+        if ids.shape not in ((), (words.length,)) or not 0 <= int(ids.min()) <= int(ids.max()) < words.vocabulary:
+            raise PolicyError(f"A sentence is {words.length} token ids from 0 to {words.vocabulary - 1}.")
+        camera, pixels = self.contract.camera, np.asarray(DARKNESS if image is None else image)
+        if pixels.shape not in ((), (camera.height, camera.width, 3)):
+            raise PolicyError(f"A picture is {camera.height} x {camera.width} x 3, given: {pixels.shape}.")
+        seen = np.moveaxis(pixels, -1, 0) if pixels.shape else pixels
+        outputs = self._prefix.run({INSTRUCTION: ids, IMAGE: seen})
+        return Seen(outputs[PREFIX][0].copy(), outputs[ATTENTION][0].copy())
+
+    def reach(self, history: Float32, prefix: Float32) -> tuple[Float32, float]:
+        """An action chunk.
+
+        Args:
+            history: as in `act`.
+            prefix: of what `look` gave.
+
+        Returns:
+            The chunk, (K, m), see jack_brain.chunk, valid until the next call, and how much of what was asked is
+            done, 0 to 1.
+
+        Raises:
+            PolicyError: it makes no chunks.
+        """
+        if self._chunk is None:
+            raise PolicyError("This policy follows no sentences.")
+        outputs = self._chunk.run({PROPRIOCEPTION: history, PAST: prefix})
+        return outputs[CHUNK][0], float(outputs[PROGRESS][0, 0])
 
     def _replay(self, golden: Golden, limits: PolicyLimits) -> None:
         for index in range(len(golden.action)):
@@ -136,15 +233,25 @@ class Policy:
                 _require_close("action", computed, golden.action[index], limits)
             if golden.value is not None:
                 _require_close("value", np.array([value]), golden.value[index], limits)
+            if golden.chunk is not None and golden.instruction is not None and golden.image is not None:
+                seen = self.look(golden.instruction[index], np.moveaxis(golden.image[index], 0, -1))
+                chunk, _ = self.reach(golden.proprioception[index], seen.prefix)
+                _require_close("chunk", chunk, golden.chunk[index], limits)
 
     def _time(self, limits: PolicyLimits) -> None:
-        spec, times = self.contract.observation, []
+        spec = self.contract.observation
         history = np.zeros((spec.history, spec.frame_size), np.float32)
-        for _ in range(limits.timed_runs):
-            begun = time.perf_counter()
-            self.act(history)
-            times.append(time.perf_counter() - begun)
-        self.latency, allowed = median(times), limits.period_share * self.contract.robot.control_period
+        self.latency = _median(lambda: self.act(history), limits)
+        if self.follows:
+            prefix = self.look(None, None).prefix
+            self.latency += _median(lambda: self.reach(history, prefix), limits)
+            self.looking = _median(lambda: self.look(None, None), limits)
+            if self.looking > limits.look:
+                raise PolicyError(
+                    f"The policy takes {1e3 * self.looking:.0f} ms to see a picture; allowed: "
+                    f"{1e3 * limits.look:.0f} ms. Use a smaller brain or a faster machine."
+                )
+        allowed = limits.period_share * self.contract.robot.control_period
         if self.latency > allowed:
             raise PolicyError(
                 f"The policy takes {1e3 * self.latency:.2f} ms to decide; allowed: {1e3 * allowed:.2f} ms, "
@@ -200,76 +307,70 @@ def _require_contract(metadata: dict[str, str], contract: Contract) -> None:
 def _provenance(metadata: dict[str, str]) -> dict[str, Any]:
     try:
         provenance = json.loads(_entry(metadata, policy_file.PROVENANCE))
-        return {**provenance, "phase": str(provenance["phase"]), "step": int(provenance["step"])}
+        known = {"phase": str(provenance["phase"]), "step": int(provenance["step"])}
+        return {**provenance, **known, "gait_period": _gait_period(provenance)}
     except (KeyError, TypeError, ValueError, RecursionError) as error:
         raise PolicyError(f"The file's provenance needs at least phase and step: {error!r}.") from error
 
 
-def _session(file: bytes) -> onnxruntime.InferenceSession:
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1  # a tick must not wait for a thread pool
-    options.log_severity_level = 3
+def _gait_period(provenance: dict[str, Any]) -> float | None:
+    given = provenance.get("gait_period")
+    if given is None:
+        return None
+    if isinstance(given, bool) or not isinstance(given, int | float):
+        raise PolicyError(f"The file's gait_period is a number of seconds, given: {given!r:.40}.")
     try:
-        return onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # onnxruntime's own errors share no root but Exception
-        raise PolicyError(f"ONNX Runtime cannot load the graph: {error}") from error
+        return require_period(float(given))
+    except (ContractError, OverflowError) as error:
+        raise PolicyError(f"The policy walks at a beat that no robot follows. {error}") from error
 
 
-class _Graph:
-    """A session with arrays of its own for a batch of one: nothing is allocated when it runs."""
-
-    def __init__(self, model: bytes, inputs: Shapes, outputs: Shapes) -> None:
-        self._session = _session(model)
-        _require_ports("inputs", self._session.get_inputs(), inputs)
-        _require_ports("outputs", self._session.get_outputs(), outputs)
-        self._inputs, self._outputs = _arrays(inputs), _arrays(outputs)
-        self._binding = self._session.io_binding()
-        for name, array in self._inputs.items():
-            self._binding.bind_input(name, "cpu", 0, np.float32, array.shape, array.ctypes.data)
-        for name, array in self._outputs.items():
-            self._binding.bind_output(name, "cpu", 0, np.float32, array.shape, array.ctypes.data)
-
-    def has(self, output: str) -> bool:
-        """Whether it has an output of that name."""
-        return output in self._outputs
-
-    def run(self, history: Float32, command: Float32 | None) -> dict[str, Float32]:
-        """The outputs, (1, ...) each, valid until the next run."""
-        self._inputs[PROPRIOCEPTION][0] = history
-        if command is not None and COMMAND in self._inputs:
-            self._inputs[COMMAND][0] = command
-        self._session.run_with_iobinding(self._binding)
-        return self._outputs
+def _median(work: Callable[[], object], limits: PolicyLimits) -> float:
+    """Median time that some work takes [s]."""
+    times = []
+    for _ in range(limits.timed_runs):
+        begun = time.perf_counter()
+        work()
+        times.append(time.perf_counter() - begun)
+    return median(times)
 
 
 def _shapes(contract: Contract, golden: Golden) -> tuple[Shapes, Shapes]:
     """Inputs and outputs as the contract has them, as far as the golden vectors, of just that shape, name them."""
     spec, joints = contract.observation, contract.robot.count
-    inputs = {PROPRIOCEPTION: (spec.history, spec.frame_size), COMMAND: (COMMAND_SIZE,)}
-    outputs = {ACTION: (joints,), VALUE: (1,)}
+    inputs: dict[str, tuple[int, ...] | None] = {
+        PROPRIOCEPTION: (spec.history, spec.frame_size),
+        COMMAND: (COMMAND_SIZE,),
+    }
+    outputs: dict[str, tuple[int, ...] | None] = {ACTION: (joints,), VALUE: (1,)}
+    if golden.chunk is not None:
+        camera = contract.camera
+        inputs |= {INSTRUCTION: (contract.instruction.length,), IMAGE: (3, camera.height, camera.width)}
+        outputs |= {CHUNK: (*golden.chunk.shape[1:2], chunk_width(contract.robot))}
     if golden.command is None:
         del inputs[COMMAND]
     if golden.value is None:
         del outputs[VALUE]
     _require_golden(golden, inputs, outputs)
+    if golden.chunk is not None:  # of whatever shape its makers chose
+        inputs[PAST] = outputs[PREFIX] = outputs[ATTENTION] = None
+        outputs[PROGRESS] = (1,)
     return inputs, outputs
 
 
-def _require_ports(kind: str, given: Sequence[onnxruntime.NodeArg], expected: Shapes) -> None:
-    found = {port.name: (port.type, tuple(port.shape[1:])) for port in given}
-    wanted = {name: ("tensor(float)", shape) for name, shape in expected.items()}
-    if found != wanted or any(isinstance(port.shape[0], int) for port in given):
-        raise PolicyError(f"The graph's {kind} are {found}, with any batch size; expected: {wanted}.")
+def _require_ports(file: bytes, inputs: Shapes, outputs: Shapes) -> None:
+    """That the graph has just these: each is looked at when it is loaded, and none but these."""
+    for kind, found, wanted in zip(("inputs", "outputs"), policy_file.ports(file), (inputs, outputs), strict=True):
+        if sorted(found) != sorted(wanted):
+            raise PolicyError(f"The graph's {kind} are {found}; expected: {list(wanted)}.")
 
 
 def _require_golden(golden: Golden, *expected: Shapes) -> None:
     for name, shape in (item for ports in expected for item in ports.items()):
-        if getattr(golden, name).shape[1:] != shape:
-            raise PolicyError(f"Golden {name} has shape {getattr(golden, name).shape}; expected: (N, {shape}).")
-
-
-def _arrays(shapes: Shapes) -> dict[str, Float32]:
-    return {name: np.zeros((1, *shape), np.float32) for name, shape in shapes.items()}
+        given = getattr(golden, name)
+        if given is None or given.shape[1:] != shape:
+            found = "is not there" if given is None else f"has shape {given.shape}"
+            raise PolicyError(f"Golden {name} {found}; expected: (N, {shape}).")
 
 
 def _require_close(what: str, given: Float32, expected: Float32, limits: PolicyLimits) -> None:

@@ -9,7 +9,7 @@ no onnx package (field numbers: onnx/onnx.proto, https://github.com/onnx/onnx).
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from jack_contract.errors import PolicyError
 
@@ -19,14 +19,19 @@ CONTRACT, DIGEST, PROVENANCE, GOLDEN = "jack.contract", "jack.contract_digest", 
 SEAL = b"jack.sha256"
 #: Names of the graph's inputs and outputs.
 PROPRIOCEPTION, COMMAND, ACTION, VALUE = "proprioception", "command", "action", "value"
+#: Those of a brain that follows sentences. A picture and a sentence give a prefix, the keys and values that later
+#: ticks read as their past, and where in the picture the sentence points.
+INSTRUCTION, IMAGE, PREFIX, ATTENTION = "instruction", "image", "prefix", "attention"
+PAST, CHUNK, PROGRESS = "past", "chunk", "progress"
 
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 _MODEL_GRAPH, _MODEL_METADATA = 7, 14
 #: Fields of a model: training graphs, model-local functions.
 _MODEL_FORBIDDEN = {20: "training graphs", 25: "functions"}
-_GRAPH_NODE, _GRAPH_INITIALIZER, _GRAPH_OUTPUT, _GRAPH_SPARSE = 1, 5, 12, 15
-_PORT_NAME = 1
-_NODE_ATTRIBUTE, _NODE_DOMAIN = 5, 7
+_GRAPH_NODE, _GRAPH_INITIALIZER, _GRAPH_INPUT, _GRAPH_OUTPUT, _GRAPH_SPARSE = 1, 5, 11, 12, 15
+#: Name of each part of a graph that has one which others refer to.
+_NAME_OF = {_GRAPH_INITIALIZER: 8, _GRAPH_INPUT: 1, _GRAPH_OUTPUT: 1}
+_NODE_INPUT, _NODE_OUTPUT, _NODE_ATTRIBUTE, _NODE_DOMAIN = 1, 2, 5, 7
 #: Fields of an attribute: one tensor or several, one graph or several.
 _ATTRIBUTE_TENSORS, _ATTRIBUTE_GRAPHS = (5, 10), (6, 11)
 _TENSOR_EXTERNAL, _TENSOR_LOCATION = 13, 14
@@ -126,21 +131,42 @@ def _require_inside(tensor: memoryview) -> None:
         raise PolicyError("The graph keeps weights outside the file; a policy is one file.")
 
 
-def without_output(file: bytes, name: str) -> bytes:
-    """The model of a file without one of its outputs, and so without what only that output needs."""
+def ports(file: bytes) -> tuple[list[str], list[str]]:
+    """Names of a file's inputs and outputs."""
+    found: dict[int, list[str]] = {_GRAPH_INPUT: [], _GRAPH_OUTPUT: []}
+    graph = next(payload for number, payload in _fields(memoryview(file)) if number == _MODEL_GRAPH)
+    for number, payload in _fields(graph):
+        if number in found:
+            found[number] += [name.decode(errors="replace") for name in _names(payload, _NAME_OF[number])]
+    return found[_GRAPH_INPUT], found[_GRAPH_OUTPUT]
+
+
+def part(file: bytes, outputs: Collection[str]) -> bytes:
+    """The model of a file that computes some of its outputs: only the nodes, weights and inputs that they need."""
     model = b""
     for number, payload, raw in _spans(memoryview(file)):
-        model += _with_bytes(number, _without_output(payload, name)) if number == _MODEL_GRAPH else bytes(raw)
+        model += _with_bytes(number, _part(payload, outputs)) if number == _MODEL_GRAPH else bytes(raw)
     return model
 
 
-def _without_output(graph: memoryview, name: str) -> bytes:
-    kept = []
-    for number, payload, raw in _spans(graph):
-        named = dict(_fields(payload)).get(_PORT_NAME, b"") if number == _GRAPH_OUTPUT else b""
-        if bytes(named) != name.encode():
-            kept.append(bytes(raw))
-    return b"".join(kept)
+def _part(graph: memoryview, outputs: Collection[str]) -> bytes:
+    spans = list(_spans(graph))
+    needed = {name.encode() for name in outputs}
+    kept = set[int]()
+    for index in reversed(range(len(spans))):  # a node comes after those that it reads from
+        number, payload, _ = spans[index]
+        if number == _GRAPH_NODE and needed & set(_names(payload, _NODE_OUTPUT)):
+            needed |= set(_names(payload, _NODE_INPUT))
+            kept.add(index)
+    for index, (number, payload, _) in enumerate(spans):
+        wanted = {name.encode() for name in outputs} if number == _GRAPH_OUTPUT else needed
+        if number != _GRAPH_NODE and (number not in _NAME_OF or wanted & set(_names(payload, _NAME_OF[number]))):
+            kept.add(index)
+    return b"".join(bytes(raw) for index, (_, _, raw) in enumerate(spans) if index in kept)
+
+
+def _names(message: memoryview, field: int) -> list[bytes]:
+    return [bytes(payload) for number, payload in _fields(message) if number == field]
 
 
 def _with_bytes(number: int, payload: bytes) -> bytes:

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import math
-import struct
 from dataclasses import dataclass
 
-from jack_contract.errors import MessageError
 from jack_contract.wire import NANOSECONDS, Message, nanoseconds
 
 #: A stamp that lies further back than this means a clock that was set back, not a late message [ns].
@@ -16,10 +14,6 @@ _SET = _SET_BACK / NANOSECONDS
 #: Two clocks may drift apart by this [s/s]: far more than real ones do, as much as a simulation on a busy machine
 #: that is taken for a robot. What is held up more slowly than that is not seen, and no queue is long enough for it.
 _DRIFT = 0.05
-#: Bytes of a message in CDR up to the end of its stamp: encapsulation, seconds, nanoseconds.
-_STAMP_END = 12
-#: Byte orders by the second byte of the encapsulation.
-_ENDIAN = {0: ">", 1: "<"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,15 +94,3 @@ class Lag:
         self._apart = apart if not abs(apart - drifted) <= _SET else min(apart, drifted)
         self._now = now
         return apart - self._apart
-
-
-def stamp_of_image(data: bytes) -> float:
-    """The stamp [s] of a sensor_msgs/Image that is still in its wire form (CDR): its pixels are left packed.
-
-    Raises:
-        MessageError: too short, or of a kind that is not CDR.
-    """
-    if len(data) < _STAMP_END or data[0] != 0 or data[1] not in _ENDIAN:
-        raise MessageError(f"A picture of {len(data)} bytes is no message in CDR.")
-    sec, nanosec = struct.unpack_from(f"{_ENDIAN[data[1]]}iI", data, 4)
-    return sec + nanosec / NANOSECONDS

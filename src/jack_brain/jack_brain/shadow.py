@@ -38,6 +38,11 @@ class Actor(Protocol):
         ...
 
     @property
+    def gait_period(self) -> float | None:
+        """Duration of a gait cycle that it walks at [s]; None: the contract's."""
+        ...
+
+    @property
     def estimates(self) -> bool:
         """Whether it says what return is to be expected."""
         ...

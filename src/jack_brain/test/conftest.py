@@ -3,6 +3,7 @@ from collections.abc import Callable
 import pytest
 import torch
 
+from jack_brain.chunk import ChunkSpec
 from jack_brain.network.brain import Brain, Inputs
 from jack_brain.network.export import PolicyExporter
 from jack_contract.contract import Contract
@@ -34,16 +35,18 @@ def make_inputs() -> Callable[[Contract, int], Inputs]:
     return _inputs
 
 
-def _brain(contract: Contract, seed: int = 0) -> Brain:
+def _brain(contract: Contract, seed: int = 0, chunk: ChunkSpec | None = None) -> Brain:
     """A brain whose every parameter and statistic matters: nothing is zero, nothing is one."""
     torch.manual_seed(seed)
-    brain = Brain(contract)
+    brain = Brain(contract, chunk=chunk)
     with torch.no_grad():
         for parameter in brain.parameters():
             parameter.add_(0.05 * torch.randn_like(parameter))
         brain.action_head.linear.weight.mul_(30.0)
     brain.normaliser.update(2.0 * torch.randn(500, brain.normaliser.mean.shape[0]) + 0.5)
     brain.value_normaliser.update(5.0 * torch.randn(500, 1) + 20.0)
+    if brain.chunk_head is not None:
+        brain.chunk_head.normaliser.update(2.0 * torch.randn(500, brain.chunk_head.shape[1]) + 0.5)
     return brain
 
 
@@ -66,3 +69,9 @@ PROVENANCE = {"phase": "walk", "step": 7, "seed": 3}
 def policy_file(contract: Contract) -> bytes:
     """One sound policy file; tracing takes seconds, so it is made once."""
     return PolicyExporter(_brain(contract), command=True).export(PROVENANCE)
+
+
+@pytest.fixture(scope="session")
+def seeing_file(contract: Contract) -> bytes:
+    """One of a policy that follows sentences."""
+    return PolicyExporter(_brain(contract, chunk=ChunkSpec()), command=True).export(PROVENANCE)

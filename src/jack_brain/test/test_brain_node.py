@@ -581,11 +581,12 @@ def test_fault_07_the_camera_goes_and_he_goes_on(files, tmp_path, domain):
     process = start_brain(domain, autostart=True, policy=path, camera=True, **(EASY | {"camera_timeout": 0.5}))
     robot = RobotOnTopics(CONTRACT, domain)
     images = robot.node.create_publisher(Image, "camera/image_raw", qos_profile_sensor_data)
-    picture = Image(height=2, width=2, encoding="rgb8", step=6, data=[0] * 12)
+    picture = Image(height=64, width=64, encoding="rgb8", step=192, data=list(range(256)) * 48)
+    black = Image(height=64, width=64, encoding="rgb8", step=192, data=[0] * 12288)
 
-    def look() -> None:
-        fill_stamp(picture.header.stamp, time.time())
-        images.publish(picture)
+    def look(shown: Image = picture) -> None:
+        fill_stamp(shown.header.stamp, time.time())
+        images.publish(shown)
         time.sleep(0.03)
 
     def seen() -> str:
@@ -595,6 +596,8 @@ def test_fault_07_the_camera_goes_and_he_goes_on(files, tmp_path, domain):
         robot.sending.set()
         wait(lambda: robot.mode() == RUN, EXAMINED)
         wait(lambda: seen() == "no current picture")
+        wait(lambda: look(black) or "shows nothing" in robot.health["brain: sight"].message)
+        assert seen() == "no current picture"
         wait(lambda: look() or seen() == "everything is current")
         begun = time.monotonic()
         wait(lambda: seen() == "no current picture")

@@ -7,7 +7,9 @@ import pytest
 import torch
 
 from jack_brain import policy_file
+from jack_brain.chunk import KINDS, ChunkSpec, chunk_width
 from jack_brain.golden import Golden
+from jack_brain.network.brain import Inputs
 from jack_brain.network.export import PolicyExporter
 from jack_brain.policy import Policy
 from jack_contract.errors import PolicyError
@@ -135,3 +137,64 @@ def test_a_brain_that_is_no_number_is_not_exported_as_golden(contract, make_brai
 def test_provenance_needs_phase_and_step(exporter, missing):
     with pytest.raises(PolicyError, match=missing):
         exporter.export({key: value for key, value in PROVENANCE.items() if key != missing})
+
+
+# -- of a brain that follows sentences
+
+
+@pytest.fixture(scope="module", params=KINDS)
+def seeing(request, make_brain, contract):
+    """A brain with each kind of head, and its file."""
+    brain = make_brain(contract, chunk=ChunkSpec(request.param))
+    return brain, PolicyExporter(brain, command=True).export(PROVENANCE)
+
+
+def pictures(contract, count: int) -> torch.Tensor:
+    shape = (count, 3, contract.camera.height, contract.camera.width)
+    return torch.randint(0, 256, shape, generator=torch.Generator().manual_seed(2), dtype=torch.uint8)
+
+
+def test_both_graphs_of_one_file_compute_what_torch_computes(make_inputs, contract, seeing):
+    brain, file = seeing
+    given, picture = make_inputs(contract, 1), pictures(contract, 1)
+    policy = Policy.load(file, contract)
+    seen = policy.look(given.instruction[0].numpy(), picture[0].permute(1, 2, 0).numpy())
+    history, command = given.proprioception[0].numpy(), given.command[0].numpy()
+    chunk, progress = policy.reach(history, seen.prefix)
+    with torch.no_grad():
+        past, scores = brain.look(given.instruction, picture)
+        expected, done = brain.chunk_head(brain.reach(given.proprioception, past))
+        walking = brain(Inputs(given.proprioception, given.command))
+    assert chunk.shape == (16, chunk_width(contract.robot))
+    np.testing.assert_allclose(chunk, expected[0], rtol=1e-4, atol=1e-4)
+    assert progress == pytest.approx(float(done), abs=1e-5)
+    np.testing.assert_allclose(seen.attention.ravel(), scores[0, 0].softmax(-1), rtol=1e-4, atol=1e-6)
+    action, value = policy.infer(history, command)
+    np.testing.assert_allclose(action, walking.mean[0], rtol=1e-5, atol=1e-5)
+    assert value == pytest.approx(float(brain.value_normaliser.restore(walking.value)), rel=1e-5)
+    assert np.array_equal(policy.act(history, command), action)
+
+
+def test_he_walks_bit_for_bit_as_the_file_without_chunks_does(make_brain, make_inputs, contract, file):
+    """The same weights, but for those that see: not one bit of the file's actions differs, whatever was seen."""
+    given, plain = make_inputs(contract, 20), make_brain(contract)
+    brain = make_brain(contract, seed=4, chunk=ChunkSpec())
+    brain.load_state_dict(brain.state_dict() | {n: t for n, t in plain.state_dict().items() if "image." not in n})
+    both = Policy.load(PolicyExporter(brain, command=True).export(PROVENANCE), contract)
+    alone = Policy.load(file, contract)
+    both.look(given.instruction[0].numpy(), np.full((64, 64, 3), 90, np.uint8))
+    for frames, command in zip(given.proprioception.numpy(), given.command.numpy(), strict=True):
+        assert np.array_equal(both.act(frames, command), alone.act(frames, command))
+        assert both.value(frames, command) == alone.value(frames, command)
+
+
+def test_weights_are_in_the_file_once(seeing):
+    brain, file = seeing
+    names = [weight.name for weight in onnx.load_from_string(file).graph.initializer]
+    assert len(names) == len(set(names))
+    assert len(file) < 4 * sum(tensor.numel() for tensor in brain.state_dict().values()) + 400_000
+
+
+def test_chunks_without_commands_are_refused(make_brain, contract):
+    with pytest.raises(PolicyError, match="exported with commands"):
+        PolicyExporter(make_brain(contract, chunk=ChunkSpec()))

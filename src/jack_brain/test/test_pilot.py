@@ -26,8 +26,14 @@ STAND, WALK = np.zeros(3, np.float32), np.array([0.5, 0.0, -0.25], np.float32)
 class Constant:
     """A policy that always says the same, and remembers what it was shown."""
 
-    def __init__(self, action: float | np.ndarray, value: float = 1.0, stumble_steps: bool = False) -> None:
-        self.stumble_steps = stumble_steps
+    def __init__(
+        self,
+        action: float | np.ndarray,
+        value: float = 1.0,
+        stumble_steps: bool = False,
+        gait_period: float | None = None,
+    ) -> None:
+        self.stumble_steps, self.gait_period = stumble_steps, gait_period
         self.action = np.full(ROBOT.count, action, np.float32) if np.isscalar(action) else action
         self.expected, self.estimates = value, True
         self.sha256 = f"{id(self):064x}"
@@ -169,6 +175,31 @@ def test_with_a_command_he_steps():
     # and lands as far in front as it was behind: joints stride in m/s, at 0.5 m/s
     np.testing.assert_allclose(offsets[21], [-0.5 * forward for forward, _, _ in GAIT.stride], atol=1e-9)
     np.testing.assert_allclose(offsets[41], [0.5 * forward for forward, _, _ in GAIT.stride], atol=1e-9)
+
+
+def test_a_policy_walks_at_the_beat_it_has_learnt():
+    """A cycle of 1.0 s where the contract has 0.8 s: the phase grows by 0.02 a tick, from the third tick on."""
+    pilot = Pilot(CONTRACT, config=replace(AT_ONCE, command_timeout=9.0, command_end=9.0))
+    policy = Constant(0.0, gait_period=1.0)
+    pilot.offer(policy)
+    pilot.command(np.array([0.5, 0.0, 0.0]), 0.0)
+    drive(pilot, 60)
+    angles = 2 * np.pi * 0.02 * np.arange(1, 59)
+    np.testing.assert_allclose(seen_rhythm(policy)[2:], np.stack((np.sin(angles), np.cos(angles)), -1), atol=1e-6)
+
+
+def test_another_policy_brings_its_own_beat_and_takes_the_step_on_from_where_it_is():
+    pilot = Pilot(CONTRACT, config=replace(AT_ONCE, command_timeout=9.0, command_end=9.0), trial=UNTRIED)
+    first, second = Constant(0.0), Constant(0.0, gait_period=0.5)
+    pilot.offer(first)
+    pilot.command(np.array([0.5, 0.0, 0.0]), 0.0)
+    drive(pilot, 10)
+    pilot.offer(second)
+    drive(pilot, 10, start=10 * T)
+    sine, cosine = np.concatenate((seen_rhythm(first)[2:], seen_rhythm(second))).T
+    grown = np.diff(np.unwrap(np.arctan2(sine, cosine))) / (2 * np.pi)
+    # 0.02 s of 0.8 s, until the first tick in which the second one decides is over; then of 0.5 s
+    np.testing.assert_allclose(grown, [0.025] * 8 + [0.04] * 9, atol=1e-6)
 
 
 def test_when_the_command_ends_he_finishes_the_step_and_stands():

@@ -1,6 +1,7 @@
 import base64
 import hashlib
 import json
+import math
 import subprocess
 import sys
 from dataclasses import replace
@@ -104,6 +105,25 @@ def test_a_missing_entry_is_named(model, contract, key):
 @pytest.mark.parametrize("text", ["{", "[]", "3", '{"phase":"walk"}', '{"phase":"walk","step":"many"}'])
 def test_provenance_that_says_nothing_is_refused(model, contract, text):
     refused(forged(model, jack_provenance=text), contract, "provenance")
+
+
+def with_beat(model, value: object) -> bytes:
+    """The file with that in its provenance."""
+    provenance = json.loads(entries(model)["jack.provenance"]) | {"gait_period": value}
+    return forged(model, jack_provenance=json.dumps(provenance))
+
+
+def test_a_policy_says_at_which_beat_it_walks(model, contract):
+    assert Policy.load(forged(model), contract).gait_period is None  # the contract's
+    assert Policy.load(with_beat(model, None), contract).gait_period is None
+    for beat in (0.3, 0.9, 2):
+        assert Policy.load(with_beat(model, beat), contract).gait_period == beat
+
+
+@pytest.mark.parametrize("beat", [0.29, 2.01, 0, -1.0, math.nan, math.inf, 10**400, "0.9", True, [0.9], {}])
+def test_a_beat_that_nobody_can_follow_is_refused(model, contract, beat):
+    said = refused(with_beat(model, beat), contract, "gait_period")
+    assert "0.3 to 2 s" in said or "number of seconds" in said
 
 
 def test_an_entry_given_twice_is_refused(model, contract):
@@ -257,3 +277,80 @@ def test_the_robot_needs_no_torch(policy_file, tmp_path):
         "assert not {'torch', 'onnx', 'mujoco', 'scipy'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+# -- of a policy that follows sentences
+
+
+@pytest.fixture
+def seeing_model(seeing_file) -> onnx.ModelProto:
+    return onnx.load_from_string(seeing_file[:-SEAL_SIZE])
+
+
+def picture(seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 256, (64, 64, 3), dtype=np.uint8)
+
+
+def test_a_policy_that_follows_is_known_and_timed(seeing_file, policy_file, contract):
+    policy, plain = Policy.load(seeing_file, contract), Policy.load(policy_file, contract)
+    assert policy.follows and not plain.follows
+    assert policy.words == "" and 0 < policy.looking < 0.05 and policy.latency > plain.latency > 0
+    history = np.zeros((8, 65), np.float32)
+    with pytest.raises(PolicyError, match="follows no sentences"):
+        plain.look(None, None)
+    with pytest.raises(PolicyError, match="follows no sentences"):
+        plain.reach(history, np.zeros(1, np.float32))
+
+
+def test_what_was_seen_stays_when_something_else_is_looked_at(seeing_file, contract):
+    policy, history, ids = Policy.load(seeing_file, contract), np.ones((8, 65), np.float32), np.arange(16)
+    first = policy.look(ids, picture())
+    before = policy.reach(history, first.prefix)[0].copy()
+    second = policy.look(ids, picture(1))
+    assert not np.allclose(policy.reach(history, second.prefix)[0], before, atol=1e-5)
+    assert np.array_equal(policy.reach(history, first.prefix)[0], before)
+    assert first.attention.shape == (8, 8) and first.attention.sum() == pytest.approx(1.0, abs=1e-5)
+
+
+def test_nothing_said_and_nothing_seen_are_padding_and_grey(seeing_file, contract):
+    policy = Policy.load(seeing_file, contract)
+    nothing = policy.look(None, None)
+    same = policy.look(np.zeros(16, np.int64), np.full((64, 64, 3), 128, np.uint8))
+    assert np.array_equal(nothing.prefix, same.prefix)
+    assert not np.array_equal(nothing.prefix, policy.look(np.arange(16), None).prefix)
+
+
+@pytest.mark.parametrize(
+    ("ids", "pixels", "match"),
+    [
+        (np.arange(15), None, "16 token ids"),
+        (np.full(16, 512), None, "from 0 to 511"),
+        (np.full(16, -1), None, "from 0 to 511"),
+        (None, np.zeros((64, 63, 3), np.uint8), "64 x 64 x 3"),
+        (None, np.zeros((3, 64, 64), np.uint8), "64 x 64 x 3"),
+    ],
+)
+def test_no_sentence_and_no_picture_of_another_shape_is_looked_at(seeing_file, contract, ids, pixels, match):
+    with pytest.raises(PolicyError, match=match):
+        Policy.load(seeing_file, contract).look(ids, pixels)
+
+
+@pytest.mark.parametrize("part", ["chunk_head.out.bias", "image.stem.4.bias", "instruction.positions"])
+def test_fault_18_weights_of_either_graph_that_changed_are_refused(seeing_model, contract, part):
+    weight = next(w for w in seeing_model.graph.initializer if w.name.endswith(part))
+    weight.raw_data = (np.frombuffer(weight.raw_data, "<f4") + 0.05).tobytes()
+    refused(forged(seeing_model), contract, "chunk computed here differs")
+
+
+def test_a_file_whose_ports_are_not_those_of_its_vectors_is_refused(seeing_model, contract):
+    golden = golden_of(seeing_model)
+    without = replace(golden, chunk=None, instruction=None, image=None)
+    refused(forged(seeing_model, jack_golden=without.to_json()), contract, "inputs are")
+    half = replace(golden, image=None)
+    refused(forged(seeing_model, jack_golden=half.to_json()), contract, "Golden image is not there")
+    short = replace(golden, chunk=golden.chunk[..., 1:])
+    refused(forged(seeing_model, jack_golden=short.to_json()), contract, "Golden chunk has shape")
+
+
+def test_fault_18_a_policy_that_sees_too_slowly_is_refused(seeing_file, contract):
+    refused(seeing_file, contract, "to see a picture", PolicyLimits(look=1e-7))

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jack_brain.policy_file import SEAL_SIZE, read_metadata, require_sealed, seal, without_output
+from jack_brain.policy_file import SEAL_SIZE, part, ports, read_metadata, require_sealed, seal
 from jack_contract.errors import PolicyError
 
 
@@ -60,9 +60,18 @@ def test_metadata_is_read():
     assert read_metadata(model.SerializeToString()) == {"a": "b", "ü": ""}
 
 
-def test_an_output_is_left_out_and_all_else_stays(policy_file):
-    model, lean = onnx.load_from_string(policy_file), onnx.load_from_string(without_output(policy_file, "value"))
-    assert [port.name for port in lean.graph.output] == ["action"]
+def test_a_part_has_what_its_outputs_need_and_nothing_else(policy_file):
+    model, lean = onnx.load_from_string(policy_file), onnx.load_from_string(part(policy_file, ["action"]))
     assert [port.name for port in model.graph.output] == ["action", "value"]
-    lean.graph.output.append(model.graph.output[1])
-    assert lean == model
+    assert [port.name for port in lean.graph.output] == ["action"]
+    assert ports(policy_file) == (["proprioception", "command"], ["action", "value"])
+    onnx.checker.check_model(lean, full_check=True)
+    weights = {weight.name for weight in model.graph.initializer}
+    values = {name for name in weights if "value_head" in name or "value_normaliser" in name}
+    assert values == weights - {weight.name for weight in lean.graph.initializer}
+    assert all(node in model.graph.node for node in lean.graph.node)
+    assert list(lean.metadata_props) == list(model.metadata_props)
+
+
+def test_a_part_of_everything_is_everything(policy_file):
+    assert onnx.load_from_string(part(policy_file, ["action", "value"])) == onnx.load_from_string(policy_file)

@@ -3,11 +3,8 @@ from types import SimpleNamespace as Message
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from jack_brain.readings import Lag, Pairing, stamp_of_image
-from jack_contract.errors import MessageError
+from jack_brain.readings import Lag, Pairing
 
 MS = 1_000_000
 
@@ -114,17 +111,3 @@ def test_fault_28_a_clock_that_was_set_makes_no_reading_late(jump):
     lag = Lag()
     lags = [lag.of(1e9 + k * 0.02 + (jump if k >= 100 else 0.0), 5.0 + k * 0.02) for k in range(200)]
     assert max(lags) < 1e-3
-
-
-@pytest.mark.parametrize("order", ["<", ">"])
-def test_the_stamp_of_a_picture_is_read_from_its_first_bytes(order):
-    head = bytes([0, order == "<", 0, 0]) + np.array([17, 250 * MS], f"{order}u4").tobytes()
-    assert stamp_of_image(head + b"frame and pixels") == 17.25
-
-
-@given(st.binary(max_size=40))
-def test_fault_29_any_bytes_are_a_stamp_or_a_message_error(data):
-    try:
-        assert stamp_of_image(data) > -(2**31) - 1
-    except MessageError:
-        assert len(data) < 12 or data[0] != 0 or data[1] > 1

@@ -5,7 +5,7 @@ import torch
 
 from jack_brain.network import trunk
 from jack_brain.network.presets import BrainSize
-from jack_brain.network.trunk import Trunk, attend
+from jack_brain.network.trunk import Trunk, attend, pack, unpack
 from jack_contract.errors import JackError
 
 SIZE = BrainSize(width=16, layers=3, heads=2, feedforward=32)
@@ -65,3 +65,11 @@ def test_impossible_sizes_are_refused(wrong):
     with pytest.raises((JackError, ZeroDivisionError)) as error:
         BrainSize(*wrong)
     assert isinstance(error.value, JackError)
+
+
+def test_a_memory_goes_through_one_tensor_and_back():
+    _, memory = Trunk(SIZE).extend(torch.randn(4, 5, 16))
+    packed = pack(memory)
+    assert packed.shape == (4, 2 * 3, 5, 16)
+    for (k, v), (key, value) in zip(unpack(packed, heads=2), memory, strict=True):
+        assert torch.equal(k, key) and torch.equal(v, value)

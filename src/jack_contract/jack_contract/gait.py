@@ -9,8 +9,8 @@ the policy sees, so that trainer, datasets and robot cannot disagree about it. A
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, fields
+from functools import cached_property, lru_cache
 from typing import TypeVar
 
 import numpy as np
@@ -28,6 +28,12 @@ SIGNAL_SIZE = 2
 _PACE_SIZE = 3
 #: A phase so near to a change of feet is one: sums of fractions would miss the rest at 0.5 by their last bit.
 _NEAR = 1e-6
+#: A policy's own cycle lasts so long at least and at most [s]: people take one in 0.8 to 1.5 s.
+PERIODS = (0.3, 2.0)
+#: Who walks at his own beat begins to hurry when he tips over faster than `stumble` times the first, and hurries as
+#: much as he can from the second on. A person's walk at his size hardly ever reaches the first (0.76 rad/s at most,
+#: 0.59 nine times of ten), and a push of 0.5 m/s adds as much at once.
+_HURRY = (2.0, 3.0)
 
 
 @dataclass
@@ -82,6 +88,20 @@ class GaitSpec:
                 f"A gait needs offsets for each joint, given: {len(self.swing)} and {len(self.stride)}."
             )
 
+    def paced(self, period: float | None) -> GaitSpec:
+        """The same steps at another beat: a policy may have learnt to walk at its own.
+
+        Who walks slower than this gait hurries when he tips over, up to this gait's beat: the longer a step, the
+        further he has fallen when it ends.
+
+        Args:
+            period: duration of a cycle [s]; None: this gait's.
+
+        Raises:
+            ContractError: a period beyond PERIODS.
+        """
+        return self if period is None or period == self.period else _paced(self, period)
+
     def stepping(self, rhythm: Rhythm) -> NDArray[np.bool_]:
         """Whether a step is under way or begins, (...,) bool."""
         return self._paced(rhythm.pace) | (rhythm.phase % 0.5 != 0.0)
@@ -102,7 +122,7 @@ class GaitSpec:
         """
         most = self.acceleration * elapsed
         pace = rhythm.pace + np.clip(command - rhythm.pace, -most, most)
-        following = _settled(rhythm.phase + elapsed / self.period)
+        following = _settled(rhythm.phase + self._passed(elapsed, tipping))
         finishing = np.minimum(following, np.ceil(2.0 * rhythm.phase) / 2)
         goes_on = self._paced(pace) | (np.asarray(tipping) > self.stumble)
         return Rhythm(np.where(goes_on, following, finishing) % 1.0, pace)
@@ -120,6 +140,10 @@ class GaitSpec:
         beat = np.cos(2 * np.pi * np.asarray(rhythm.phase)) * self.stepping(rhythm)
         return lifted + beat[..., None] * (rhythm.pace @ self._stride.T)
 
+    def _passed(self, elapsed: float, tipping: Array | float) -> Array | float:
+        """Share of a cycle that passes in `elapsed` [s]."""
+        return elapsed / self.period
+
     def _paced(self, pace: Array) -> NDArray[np.bool_]:
         return np.einsum("...i,...i->...", pace, pace) > self.still**2
 
@@ -130,6 +154,33 @@ class GaitSpec:
     @cached_property
     def _stride(self) -> Float64:
         return np.array(self.stride)
+
+
+def require_period(period: float) -> float:
+    """A policy's own period, if it may have it; a ContractError says what is allowed."""
+    low, high = PERIODS
+    if not low <= period <= high:
+        raise ContractError(f"A policy's gait_period is {low:g} to {high:g} s, given: {period!r}.")
+    return period
+
+
+@dataclass(frozen=True)
+class _OwnBeat(GaitSpec):
+    """A gait at a policy's own beat. It is part of no contract."""
+
+    #: duration of a cycle for him who falls [s]
+    hurried: float = 0.0
+
+    def _passed(self, elapsed: float, tipping: Array | float) -> Array | float:
+        calm, (begin, end) = elapsed / self.period, _HURRY
+        hurry = np.clip((np.asarray(tipping) / self.stumble - begin) / (end - begin), 0.0, 1.0)
+        return calm + hurry * max(0.0, elapsed / self.hurried - calm)
+
+
+@lru_cache
+def _paced(gait: GaitSpec, period: float) -> GaitSpec:
+    own = {entry.name: getattr(gait, entry.name) for entry in fields(GaitSpec)}
+    return _OwnBeat(**own | {"period": require_period(period)}, hurried=gait.period)
 
 
 def _settled(phase: Array) -> Float64:

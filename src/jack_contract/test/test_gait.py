@@ -325,6 +325,20 @@ def test_the_soles_of_jack_stay_level(phase):
 _LEVELLED = ("hip_pitch", "knee", "ankle_pitch", "hip_roll", "ankle_roll")
 
 
+def test_the_same_steps_at_another_beat():
+    slow = GAIT.paced(1.6)
+    assert slow == replace(GAIT, period=1.6)
+    assert GAIT.paced(None) is GAIT and GAIT.paced(GAIT.period) is GAIT
+    walking = Rhythm(np.array(0.1), np.array([0.5, 0.0, 0.0]))
+    assert slow.advance(walking, walking.pace, 0.16).phase == pytest.approx(0.2)
+
+
+@pytest.mark.parametrize("period", [0.29, 2.01, -1.0, float("nan"), float("inf")])
+def test_a_beat_beyond_reason_is_refused_with_what_is_allowed(period):
+    with pytest.raises(ContractError, match=r"0\.3 to 2 s"):
+        GAIT.paced(period)
+
+
 def test_no_zero_of_the_default_gait_has_a_sign():
     gait = default_gait(default_contract().robot)
     numbers = np.array([*gait.swing, *np.ravel(gait.stride)])

@@ -61,6 +61,8 @@ class BatchWorld:
         self.robot = robot
         self.count = count
         self.substeps = round(robot.control_period / model.opt.timestep)
+        self._positions = slice(_ROOT_POSITIONS, _ROOT_POSITIONS + robot.count)
+        self._velocities = slice(_ROOT_VELOCITIES, _ROOT_VELOCITIES + robot.count)
         self.batch = Batch(model, count, threads)
         self._qpos: Float64 = self.batch.bind("qpos")
         self._qvel: Float64 = self.batch.bind("qvel")
@@ -87,7 +89,7 @@ class BatchWorld:
         rows = np.arange(self.count) if ids is None else ids
         self._qpos[rows] = self._home if qpos is None else qpos
         self._qvel[rows] = 0.0 if qvel is None else qvel
-        self._ctrl[rows] = self._qpos[rows, _ROOT_POSITIONS:]
+        self._ctrl[rows] = self._qpos[rows, self._positions]
         self.batch.forward(ids, stage=mujoco.mjtStage.mjSTAGE_VEL.value)
 
     @property
@@ -137,8 +139,8 @@ class BatchWorld:
         adr = self._acceleration
         return RobotState(
             time=self._time,
-            joint_position=self._qpos[:, _ROOT_POSITIONS:],
-            joint_velocity=self._qvel[:, _ROOT_VELOCITIES:],
+            joint_position=self._qpos[:, self._positions],
+            joint_velocity=self._qvel[:, self._velocities],
             joint_effort=self._torque,
             orientation=wxyz_to_xyzw(self._qpos[:, 3:7]),
             angular_velocity=self._qvel[:, 3:6],
@@ -178,7 +180,7 @@ def _normal(quaternion: Array) -> Array:
 
 def _require_layout(model: mujoco.MjModel, robot: RobotSpec) -> None:
     """Check once what `state` relies on: a free root first, then the robot's joints, driven in order."""
-    joints = tuple(model.joint(i).name for i in range(model.njnt))
+    joints = tuple(model.joint(i).name for i in range(min(model.njnt, 1 + robot.count)))
     driven = tuple(model.joint(model.actuator_trnid[i, 0]).name for i in range(model.nu))
     if joints[1:] != robot.joint_names or driven != robot.joint_names:
         raise JackError(

@@ -16,6 +16,7 @@ from jack_sim.errors import SimulationError
 from jack_sim.gantry import Gantry
 from jack_sim.robot_model import robot_spec
 from jack_sim.scene import LIVE, SOLE_GROUP, SceneOptions, load_model
+from jack_sim.tabletop import TABLETOP, Layout, Table, describe, draw_layout, has_table
 
 #: A tilt beyond this [rad], or a pelvis below this [m], is a fall.
 FALL_TILT, FALL_HEIGHT = 1.0, 0.45
@@ -51,10 +52,14 @@ class World:
         self.model = load_model(options)
         self.data = mujoco.MjData(self.model)
         self.robot: RobotSpec = robot_spec(self.model, control_period)
+        self._positions, self._velocities = slice(7, 7 + self.robot.count), slice(6, 6 + self.robot.count)
         self.substeps = round(control_period / options.timestep)
         if abs(self.substeps * options.timestep - control_period) > 1e-9:
             raise JackError(f"A control period of {control_period} s is no multiple of {options.timestep} s.")
         self.gantry = Gantry(self.model, self.data) if options.gantry else None
+        self.table = Table(self.model) if has_table(self.model) else None
+        #: what is on the table, where there is one
+        self.layout = Layout(())
         self._acceleration = self.model.sensor("imu_linear_acceleration").adr[0]
         self.reset()
 
@@ -72,12 +77,15 @@ class World:
         """Start anew: at rest, motors commanded to the default pose with the robot's own gains.
 
         Args:
-            seed: 0 for exactly the default pose; otherwise of small random differences of the joints.
+            seed: 0 for exactly the default pose; otherwise of small random differences of the joints. On a table it
+                decides what is there.
             held: whether to start on the gantry, feet hanging free, rather than on the ground.
             time: what the clock shows afterwards [s]; pass `world.time` for a clock that never runs back.
         """
         mujoco.mj_resetDataKeyframe(self.model, self.data, self.model.key("home").id)
         self.data.time = time
+        if self.table is not None:
+            self.lay(draw_layout(np.random.default_rng(seed), held_out=None, plain=not seed))
         if seed:
             self._scatter(np.random.default_rng(seed))
         self.command(self.robot.default_position, self.robot.stiffness, self.robot.damping)
@@ -86,6 +94,23 @@ class World:
         if held:
             self._require_gantry().hold()
         mujoco.mj_forward(self.model, self.data)
+
+    def lay(self, layout: Layout) -> None:
+        """Lay the table, whatever is on it; a JackError says that there is none."""
+        if self.table is None:
+            raise JackError(f"There is no table; load the scene with SceneOptions(scene='{TABLETOP}').")
+        self.layout = layout
+        self.table.lay(layout, lambda field: getattr(self.model, field))
+        self.table.place(layout, self.data.qpos)
+        for start in self.table.velocities:
+            self.data.qvel[start : start + 6] = 0.0
+
+    def describe_table(self) -> str:
+        """What is on the table, and where it is by now, as `read_description` reads it."""
+        if self.table is None:
+            return describe(Layout(()), np.zeros((0, 7)))
+        addresses = self.table.addresses[: len(self.layout.things)]
+        return describe(self.layout, np.array([self.data.qpos[a : a + 7] for a in addresses]).reshape(-1, 7))
 
     def command(self, position: Array, stiffness: Array | None = None, damping: Array | None = None) -> None:
         """Set what the motors do from now on: tau = k_p (position - q) - k_d dq, within their torque limits.
@@ -130,8 +155,8 @@ class World:
         adr = self._acceleration
         return RobotState(
             time=np.asarray(self.data.time),
-            joint_position=self.data.qpos[7:].copy(),
-            joint_velocity=self.data.qvel[6:].copy(),
+            joint_position=self.data.qpos[self._positions].copy(),
+            joint_velocity=self.data.qvel[self._velocities].copy(),
             joint_effort=self.data.actuator_force.copy(),
             orientation=wxyz_to_xyzw(self.data.qpos[3:7]),
             angular_velocity=self.data.qvel[3:6].copy(),
@@ -162,7 +187,7 @@ class World:
 
     def _scatter(self, rng: np.random.Generator) -> None:
         """Move the joints a little, and the pelvis so that the lowest sole touches the ground."""
-        joints = self.data.qpos[7:]
+        joints = self.data.qpos[self._positions]
         joints += rng.uniform(-_START_NOISE, _START_NOISE, joints.shape)
         np.clip(joints, self.robot.lower, self.robot.upper, out=joints)
         mujoco.mj_kinematics(self.model, self.data)

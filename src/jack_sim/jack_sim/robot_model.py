@@ -38,7 +38,8 @@ def robot_spec(model: mujoco.MjModel, control_period: float = 0.02) -> RobotSpec
     """
     joints = tuple(_joint_spec(model, actuator) for actuator in range(model.nu))
     ids = model.actuator_trnid[:, 0]
-    if not np.array_equal(ids, np.arange(1, model.njnt)):
+    free = model.jnt_type == mujoco.mjtJoint.mjJNT_FREE  # he, and behind his joints what lies about
+    if not np.array_equal(ids, np.flatnonzero(~free)) or not np.array_equal(ids, np.arange(1, model.nu + 1)):
         raise JackError("Actuators must drive all joints behind the free root, in the order of the joints.")
     return RobotSpec("jack", joints, control_period)
 
@@ -79,8 +80,9 @@ class JointFrames:
 
     def __init__(self, model: mujoco.MjModel) -> None:
         """Read the kinematics of a model whose joints follow a free root."""
-        bodies, self._axis = model.jnt_bodyid[1:], model.jnt_axis[1:].copy()
-        if model.jnt_pos[1:].any():
+        driven = slice(1, model.nu + 1)  # others' joints may follow
+        bodies, self._axis = model.jnt_bodyid[driven], model.jnt_axis[driven].copy()
+        if model.jnt_pos[driven].any():
             raise JackError("Every joint must sit at the origin of its link.")
         #: names of the links in joint order
         self.names = tuple(model.body(body).name for body in bodies)

@@ -11,6 +11,7 @@ import mujoco
 import numpy as np
 
 from jack_contract.errors import JackError, UnknownNameError
+from jack_sim.tabletop import TABLETOP, furnish
 
 Collision = Literal["legs", "full"]
 
@@ -34,7 +35,8 @@ def models_folder() -> Path:
 
 def scene_names() -> list[str]:
     """The scenes that ship with Jack."""
-    return sorted(path.stem.removeprefix(_PREFIX) for path in models_folder().glob(f"{_PREFIX}*.xml"))
+    files = (path.stem.removeprefix(_PREFIX) for path in models_folder().glob(f"{_PREFIX}*.xml"))
+    return sorted([*files, TABLETOP])
 
 
 @dataclass(frozen=True)
@@ -82,7 +84,10 @@ LIVE = SceneOptions(collision="full", visuals=True, gantry=True)
 
 def load_spec(options: SceneOptions) -> mujoco.MjSpec:
     """The scene as an editable description, already cut down to what the options ask for."""
-    spec = mujoco.MjSpec.from_file(str(models_folder() / f"{_PREFIX}{options.scene}.xml"))
+    table = options.scene == TABLETOP
+    spec = mujoco.MjSpec.from_file(str(models_folder() / f"{_PREFIX}{'flat' if table else options.scene}.xml"))
+    if table:
+        furnish(spec)
     spec.option.timestep = options.timestep
     spec.option.iterations = options.iterations
     spec.option.ls_iterations = options.ls_iterations

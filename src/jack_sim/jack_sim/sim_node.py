@@ -53,6 +53,8 @@ CAMERA_FRAME, IMU_FRAME = "head_camera_optical", "imu_frame"
 #: Wall-clock time between two reports, and, in lock-step, until readings that nobody answered go out again [s].
 REPORT_PERIOD, NUDGE_PERIOD = 1.0, 0.5
 _MAX_STEPS = 100_000
+#: How often it is told what is on a table, per simulated second, while somebody listens [1/s].
+TABLE_RATE = 10.0
 
 
 class SimNode(Node):
@@ -83,6 +85,7 @@ class SimNode(Node):
         self._time = self.create_publisher(ClockMessage, "/clock", CLOCK)
         self._gantry = self.create_publisher(String, "~/gantry", LATCHED)
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
+        self._table = self.create_publisher(String, "~/table", 10)
         self._tf = self.create_publisher(TFMessage, "tf", 100)
         self._transforms = MovingTransforms(JointFrames(self.world.model), TransformStamped)
         self._tf_static = self.create_publisher(TFMessage, "tf_static", LATCHED)
@@ -121,6 +124,8 @@ class SimNode(Node):
         if self._due(self.parameters.tf_rate, self._tf):
             moving = self._transforms.filled(stamp, self.world.odometry(), state.joint_position)
             self._tf.publish(TFMessage(transforms=moving))
+        if self.world.table is not None and self._due(TABLE_RATE, self._table):
+            self._table.publish(String(data=self.world.describe_table()))
         if self._due(self.parameters.camera_rate, self._images, self._jpegs):
             self.feed.ask(Shot(self.world.position, self.world.time))
 

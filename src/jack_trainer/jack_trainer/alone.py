@@ -5,17 +5,17 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
+from jack_trainer.course import Course
 from jack_trainer.display import Display, Scene
 from jack_trainer.lesson import in_words
-from jack_trainer.live_graph import INTERRUPTED, OK
-from jack_trainer.school import School
+from jack_trainer.live_graph import FAILED, INTERRUPTED, OK
 from jack_trainer.session import PERIOD, Interrupts
 from jack_trainer.training import PolicyFile, Progress, TrainOptions
 from jack_trainer.write_up import WriteUp
 
 
 class Watcher:
-    """A school's listener that shows what it hears."""
+    """A listener that shows what it hears."""
 
     def __init__(self, display: Display) -> None:
         self._display = display
@@ -35,7 +35,11 @@ class Watcher:
         )
 
     def on_policy(self, policy: PolicyFile) -> None:
-        """A checkpoint with a policy is written."""
+        """A checkpoint with a policy is published."""
+
+    def on_news(self, news: str) -> None:
+        """Something is worth a line."""
+        self._display.say(news, "yellow")
 
 
 def train_alone(options: TrainOptions, report: bool = False) -> int:
@@ -46,15 +50,15 @@ def train_alone(options: TrainOptions, report: bool = False) -> int:
     """
     with Interrupts() as interrupts, Display() as display:
         display.show(Scene(note="loading"))
-        result = School(options, Watcher(display)).run(lambda: interrupts.came)
-        display.say(in_words(result), "bold green")
+        result = Course(options, Watcher(display)).run(lambda: interrupts.came)
+        display.say(in_words(result), "bold red" if result.forgot else "bold green")
         display.say(f"  policy       {result.policy}")
         display.say("  next         " + ("./jack train --resume" if interrupts.came else "./jack deploy --sim"))
         if interrupts.came:
             return INTERRUPTED
         if report:
             _write_up(display, interrupts, result.run)
-    return OK
+    return FAILED if result.forgot else OK
 
 
 def _write_up(display: Display, interrupts: Interrupts, run: Path) -> None:

@@ -31,6 +31,7 @@ from jack_contract.contract import Contract
 from jack_contract.errors import JackError
 from jack_trainer import __version__
 from jack_trainer.files import replace_file
+from jack_trainer.learner import LearningError
 from jack_trainer.rl.ppo import PPO, BreakdownError, PPOConfig
 from jack_trainer.rl.rollout import Samples
 from jack_trainer.tasks.environment import Observation, Transition
@@ -59,13 +60,12 @@ class Story(BaseModel):
     measured: dict[str, float]
 
 
-def keep(folder: Path, error: BreakdownError, learner: PPO, **facts: str | int) -> Path:
+def keep(folder: Path, error: BreakdownError, **facts: str | int) -> Path:
     """Write what led to a breakdown.
 
     Args:
         folder: where to; it is made.
-        error: that was raised.
-        learner: that raised it and did nothing since.
+        error: that was raised; its learner did nothing since.
         facts: the phase, seed, step and update for the `Story`.
 
     Returns:
@@ -74,20 +74,42 @@ def keep(folder: Path, error: BreakdownError, learner: PPO, **facts: str | int) 
     Raises:
         OSError: the disk does not take it.
     """
-    brain = learner.brain
+    brain = error.brain
     samples = {name: tensor for name, tensor in vars(error.samples).items() if tensor is not None}
     tensors = {f"samples.{name}": tensor for name, tensor in samples.items()}
     tensors |= {f"brain.{name}": tensor for name, tensor in brain.state_dict().items()}
     tensors["old_log_std"] = error.old_log_std
     story = Story.model_validate(
         facts
-        | {"size": brain.size, "ppo": learner.config, "measured": error.measured}
+        | {"size": brain.size, "ppo": error.config, "measured": error.measured}
         | {"contract": brain.contract.to_dict()}
     )
     folder.mkdir(parents=True, exist_ok=True)
     replace_file(folder / TENSORS, save({name: tensor.contiguous() for name, tensor in tensors.items()}))
     replace_file(folder / STORY, story.model_dump_json(indent=1).encode())
     return folder
+
+
+def keep_in(run: Path, error: LearningError, **facts: str | int) -> str:
+    """Keep what led to a breakdown in the folder of a run, where that can be lived through again.
+
+    Args:
+        run: the folder.
+        error: that was raised.
+        facts: as for `keep`.
+
+    Returns:
+        What to do, in words.
+    """
+    go_on = "Go on from it with ./jack train --resume."
+    if not isinstance(error, BreakdownError):
+        return go_on
+    folder = run / f"breakdown-{facts['step']:012d}"
+    try:
+        keep(folder, error, **facts)
+    except OSError as full:
+        return f"{go_on} What led to it could not be kept ({full.strerror})."
+    return f"{go_on} What led to it is kept, and shown by python -m jack_trainer.breakdown {folder}"
 
 
 def read(folder: Path) -> tuple[Story, dict[str, Tensor]]:
@@ -131,7 +153,8 @@ class _Remembered:
     def __init__(self, samples: Samples) -> None:
         command, truth = (None if t is None else t.numpy() for t in (samples.command, samples.truth))
         self._seen = Observation(samples.proprioception.numpy(), command, truth)
-        self.count = len(samples.action)
+        self.count, self.broken = len(samples.action), 0
+        self.limit, self.level = 0, 1.0
         self.random = np.random.default_rng(0)
 
     def reset(self) -> Observation:

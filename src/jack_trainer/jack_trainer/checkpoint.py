@@ -3,6 +3,9 @@
 A checkpoint is a folder `<step>/`: tensors (safetensors), numbers (JSON), the policy file, and a manifest with the
 SHA-256 of each, written last. It is made aside, forced to disk and renamed, so that a folder of that name
 is whole, or was damaged from outside, and damage is seen.
+
+The policy file of a checkpoint that is not published has another name, so that nobody takes it for one that is; to
+publish it is to rename it.
 """
 
 from __future__ import annotations
@@ -11,7 +14,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,8 +26,11 @@ from torch import Tensor
 
 from jack_contract.errors import JackError
 from jack_trainer.files import sync, write_through
+from jack_trainer.training import PolicyFile
 
 POLICY, TENSORS, NUMBERS, MANIFEST = "policy.onnx", "tensors.safetensors", "numbers.json", "manifest.json"
+#: The policy file of a checkpoint that is not published.
+HELD = "held.onnx"
 
 #: A larger file is refused before it is read [bytes].
 MAX_FILE_BYTES = 8 << 30
@@ -36,11 +42,27 @@ class CheckpointError(JackError):
     """A checkpoint that is not there, not whole, or not of this kind."""
 
 
-class Numbers(BaseModel):
-    """What a checkpoint says besides its tensors."""
+class LearnerNumbers(BaseModel):
+    """What a learner keeps besides its tensors. Who has no such thing leaves it as it is."""
 
     #: a bare NaN is no JSON; as null, which is pydantic's default, it could not be read again
     model_config = ConfigDict(extra="forbid", ser_json_inf_nan="strings")
+
+    #: the step size of the optimiser
+    rate: float
+    #: state of the environment's or the data's random numbers (numpy's PCG64)
+    random: dict[str, str | int | dict[str, int]]
+    #: returns and lengths of the last episodes
+    episode_returns: list[float] = []
+    episode_lengths: list[int] = []
+    #: running means of the reward terms
+    terms: dict[str, float] = {}
+    #: see `Progress.broken`
+    broken: int = 0
+
+
+class Numbers(LearnerNumbers):
+    """What a checkpoint says besides its tensors."""
 
     #: 1 for this layout
     version: int = 1
@@ -52,17 +74,6 @@ class Numbers(BaseModel):
     update: int
     #: seconds of training so far
     seconds: float
-    #: the step size of the optimiser
-    rate: float
-    #: state of the environment's random numbers (numpy's PCG64)
-    random: dict[str, str | int | dict[str, int]]
-    #: returns and lengths of the last episodes
-    episode_returns: list[float]
-    episode_lengths: list[int]
-    #: running means of the reward terms
-    terms: dict[str, float]
-    #: see `Progress.broken`
-    broken: int = 0
 
 
 @dataclass(frozen=True)
@@ -71,17 +82,34 @@ class Checkpoint:
 
     path: Path
     numbers: Numbers
-    #: by name, the part and a dot before it, as "brain."; see `School.save`
+    #: by name, the part and a dot before it, as "brain."; see `Learner.tensors`
     tensors: dict[str, Tensor]
 
     def part(self, name: str) -> dict[str, Tensor]:
         """The tensors of one part, without its prefix."""
-        prefix = f"{name}."
-        return {key.removeprefix(prefix): value for key, value in self.tensors.items() if key.startswith(prefix)}
+        return part(self.tensors, name)
+
+    @property
+    def policy(self) -> Path:
+        """Its policy file, published or not."""
+        return policy_of(self.path)
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of its manifest, hexadecimal, and so of all that it holds."""
+        return hashlib.sha256((self.path / MANIFEST).read_bytes()).hexdigest()
 
 
-def write_checkpoint(folder: Path, numbers: Numbers, tensors: Mapping[str, Tensor], policy: bytes) -> Path:
-    """Write a checkpoint into `folder` under its step; returns its path.
+def part(tensors: Mapping[str, Tensor], name: str) -> dict[str, Tensor]:
+    """The tensors of one part, without its prefix."""
+    prefix = f"{name}."
+    return {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
+
+
+def write_checkpoint(
+    folder: Path, numbers: Numbers, tensors: Mapping[str, Tensor], policy: bytes, *, held: bool = False
+) -> Path:
+    """Write a checkpoint into `folder` under its step, published or `held` back; returns its path.
 
     One of that step that is whole stays as it is: folders cannot be replaced without a moment in which neither is
     there, and a training that ends right after a checkpoint writes the same again.
@@ -106,7 +134,7 @@ def write_checkpoint(folder: Path, numbers: Numbers, tensors: Mapping[str, Tenso
         )  # of a process that was killed and had our number: so in containers
         aside.mkdir(parents=True)
         for name, data in files.items():
-            write_through(aside / name, data)
+            write_through(aside / (HELD if held and name == POLICY else name), data)
         shutil.rmtree(final, ignore_errors=True)
         aside.rename(final)
         sync(folder)
@@ -127,10 +155,11 @@ def read_checkpoint(path: Path) -> Checkpoint:
     """
     try:
         digests = _DIGESTS.validate_json(_bounded(path / MANIFEST))
-        files = {name: _bounded(path / name) for name in (POLICY, TENSORS, NUMBERS)}
+        places = {POLICY: policy_of(path), TENSORS: path / TENSORS, NUMBERS: path / NUMBERS}
+        files = {name: _bounded(place) for name, place in places.items()}
         for name, data in files.items():
             if hashlib.sha256(data).hexdigest() != digests.get(name):
-                raise CheckpointError(f"{path / name} is not what was written: its SHA-256 differs.")
+                raise CheckpointError(f"{places[name]} is not what was written: its SHA-256 differs.")
         return Checkpoint(path, Numbers.model_validate_json(files[NUMBERS]), load(files[TENSORS]))
     except (OSError, ValidationError, SafetensorError) as error:
         raise CheckpointError(f"{path} is no whole checkpoint: {error}.") from error
@@ -141,6 +170,38 @@ def _is_whole(path: Path) -> bool:
         return bool(read_checkpoint(path))
     except CheckpointError:
         return False
+
+
+def policy_of(path: Path) -> Path:
+    """The policy file of a checkpoint, published or not."""
+    held = path / HELD
+    return held if held.is_file() else path / POLICY
+
+
+def publish(path: Path) -> None:
+    """Give the policy file of a checkpoint the name that published ones have, if it has not.
+
+    Raises:
+        CheckpointError: the disk does not take it.
+    """
+    try:
+        if (path / HELD).is_file():
+            (path / HELD).rename(path / POLICY)
+            sync(path)
+    except OSError as error:
+        raise CheckpointError(f"{path} could not be published ({error.strerror}).") from error
+
+
+def newest_published(folder: Path) -> Path | None:
+    """The newest checkpoint of a folder whose policy is published, if there is one."""
+    return next((path for path in checkpoints(folder)[::-1] if (path / POLICY).is_file()), None)
+
+
+def policy_file(path: Path) -> PolicyFile:
+    """The policy of a checkpoint, as it is told."""
+    numbers, file = Numbers.model_validate_json(_bounded(path / NUMBERS)), policy_of(path)
+    digest = hashlib.sha256(_bounded(file)).hexdigest()
+    return PolicyFile(file, digest, numbers.phase, numbers.step, numbers.contract_digest)
 
 
 def newest_checkpoint(folder: Path) -> Checkpoint:
@@ -163,10 +224,11 @@ def checkpoints(folder: Path) -> list[Path]:
     return sorted(path for path in folder.glob("[0-9]*") if path.name.isdigit())
 
 
-def prune(folder: Path, keep: int) -> None:
-    """Remove all but the newest `keep` checkpoints, and what writes that were killed left aside."""
+def prune(folder: Path, keep: int, spared: Collection[int] = ()) -> None:
+    """Remove all checkpoints but the newest `keep` and those of `spared` steps, and what killed writes left."""
     left_aside = [path for path in folder.glob(".[0-9]*") if path.is_dir()]
-    for path in [*checkpoints(folder)[:-keep], *left_aside]:
+    old = [path for path in checkpoints(folder)[:-keep] if int(path.name) not in spared]
+    for path in [*old, *left_aside]:
         shutil.rmtree(path, ignore_errors=True)
 
 

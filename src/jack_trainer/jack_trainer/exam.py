@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +15,7 @@ from jack_contract.contract import default_contract
 from jack_contract.errors import JackError
 from jack_contract.observation import COMMAND_SIZE
 from jack_launch.graphs import newest_policy
-from jack_trainer.checkpoint import POLICY, checkpoints
+from jack_trainer.checkpoint import newest_published, policy_of
 from jack_trainer.evaluate import Evaluation, evaluate
 from jack_trainer.phases import Phase, phase
 from jack_trainer.scorecard import Score, scorecard
@@ -42,12 +42,13 @@ class ExamResult:
         return self.phase.passes(self.evaluation)
 
     def __str__(self) -> str:
-        scored = self.evaluation
+        scored, phase = self.evaluation, self.phase
+        allowed = (phase.velocity_error, phase.yaw_rate_error) if phase.follows else ("any", "any")
         return (
             f"{scored.survived} of {scored.episodes} episodes ended on his feet "
-            f"(needed: {self.phase.survival:.0%}).\n"
-            f"He erred by {scored.velocity_error:.2f} m/s (allowed: {self.phase.velocity_error:g}) and "
-            f"{scored.yaw_rate_error:.2f} rad/s (allowed: {self.phase.yaw_rate_error:g}).\n"
+            f"(needed: {phase.survival:.0%}).\n"
+            f"He erred by {scored.velocity_error:.2f} m/s (allowed: {allowed[0]}) and "
+            f"{scored.yaw_rate_error:.2f} rad/s (allowed: {allowed[1]}).\n"
             f"In the mean: {scored.mean_time:.1f} s on his feet, return {scored.mean_return:.1f}. "
             f"The policy has learnt from {self.step:,} steps."
         )
@@ -69,10 +70,11 @@ def examine(path: Path, episodes: int = 100, seed: int = 1, worlds: bool = False
     contract = default_contract()
     policy = Policy.load(path, contract)
     taught = phase(policy.phase)
+    exam = replace(taught.exam, gait_period=policy.gait_period)
     if not worlds:
-        evaluation = evaluate(PolicyActor(path), contract, taught.exam, episodes, seed)
+        evaluation = evaluate(PolicyActor(path), contract, exam, episodes, seed)
         return ExamResult(path, policy.step, evaluation, taught)
-    card = scorecard(PolicyActor(path), contract, taught.exam, episodes, seed)
+    card = scorecard(PolicyActor(path), contract, exam, episodes, seed)
     return ExamResult(path, policy.step, card.exam, taught, card.scores)
 
 
@@ -85,8 +87,8 @@ def find_policy(place: Path | None, runs: Path) -> Path:
     if place is None:
         found = newest_policy(runs)
     elif place.is_dir():
-        newest = checkpoints(place / "checkpoints")[-1:]
-        found = next((p / POLICY for p in (place, *newest) if (p / POLICY).is_file()), None)
+        path = policy_of(newest_published(place / "checkpoints") or place)
+        found = path if path.is_file() else None
     else:
         found = place if place.is_file() else None
     if found is None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -26,8 +26,9 @@ from jack_trainer.display import Display, Scene
 from jack_trainer.files import write_file, write_json
 from jack_trainer.live_graph import INTERRUPTED, OK
 from jack_trainer.log import Log
-from jack_trainer.rl.ppo import PPO, EpisodeLog, PPOConfig, UpdateStats
-from jack_trainer.rl.reinforce import Reinforce, ReinforceConfig, ReinforceStats
+from jack_trainer.rl.episodes import EpisodeLog
+from jack_trainer.rl.ppo import PPO, PPOConfig
+from jack_trainer.rl.reinforce import Reinforce, ReinforceConfig
 from jack_trainer.session import Interrupts
 from jack_trainer.tasks.gymnasium_task import GymnasiumTask, make_task
 
@@ -107,13 +108,18 @@ class GymnasiumResult:
         return next((point.step for point in self.curve if point.mean_return >= mean_return), None)
 
 
-class Learner(Protocol):
+class Rewarded(Protocol):
     """What is trained with: `PPO` or `Reinforce`."""
 
     episodes: EpisodeLog
 
-    def iterate(self) -> UpdateStats | ReinforceStats:
-        """Experience, and one update from it."""
+    @property
+    def samples(self) -> int:
+        """Environment steps of the last `iterate`."""
+        ...
+
+    def iterate(self) -> Mapping[str, float]:
+        """Experience, and one update from it; returns what is to be logged."""
         ...
 
 
@@ -135,11 +141,9 @@ class GymnasiumTraining:
         # Processes are forked before the learner has threads.
         self.task = task or make_task(options.env, options.environments, options.seed, options.vectorization)
         self.brain = Brain(self.task.contract, preset(options.brain), std=options.noise)
-        self.learner: Learner = self._learner()
+        self.learner: Rewarded = self._learner()
         #: what a training is for: of PPO the average of the late brains, see `PPO`
         self.policy = self.learner.average if isinstance(self.learner, PPO) else self.brain
-        #: of PPO; REINFORCE says how many they were
-        self._steps_per_update = self.task.count * getattr(options.learner, "rollout", 0)
         self.curve: list[Point] = []
         self.step = 0
         self.run_folder = progress_file.new_run(options.runs, self.task.contract.robot.name)
@@ -193,7 +197,7 @@ class GymnasiumTraining:
             remaining=max(0, total - point.step) / speed,
         )
 
-    def _learner(self) -> Learner:
+    def _learner(self) -> Rewarded:
         config, brain, task, seed = self.options.learner, self.brain, self.task, self.options.seed
         if isinstance(config, ReinforceConfig):
             return Reinforce(brain, task, config, seed)
@@ -202,13 +206,13 @@ class GymnasiumTraining:
     def _iterate(self, log: Log, begun: float) -> None:
         """One update, one point on the curve."""
         stats = self.learner.iterate()
-        self.step += stats.steps if isinstance(stats, ReinforceStats) else self._steps_per_update
+        self.step += self.learner.samples
         episodes = self.learner.episodes
         point = Point(self.step, time.monotonic() - begun, episodes.mean_return, episodes.mean_length)
         self.curve.append(point)
         log.add(self.step, {"return": point.mean_return, "length": point.mean_length}, "episode")
         log.add(self.step, {"seconds": point.seconds}, "time")
-        log.add(self.step, asdict(stats), type(self.learner).__name__.lower())
+        log.add(self.step, stats, type(self.learner).__name__.lower())
 
     def _over(self, should_stop: Callable[[], bool]) -> str:
         """Why the training is over; empty if it is not."""

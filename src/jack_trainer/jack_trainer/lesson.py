@@ -48,9 +48,9 @@ class Lesson:
 
     def _work(self) -> None:
         try:
-            from jack_trainer.school import School  # loads torch: that takes seconds
+            from jack_trainer.course import Course  # loads torch: that takes seconds
 
-            self.result = School(self._options(), self._audience).run(self._stopped.is_set)
+            self.result = Course(self._options(), self._audience).run(self._stopped.is_set)
             self.message = in_words(self.result)
         except JackError as error:
             self.message = str(error)
@@ -69,4 +69,5 @@ def in_words(result: TrainResult) -> str:
         "stopped": "Stopped, and nothing is lost",
     }.get(result.reason, result.reason)
     exam = "" if result.survival is None else f"; {result.survival:.0%} of the evaluated episodes ended on his feet"
-    return f"{why}: {result.step:,} steps in {result.seconds:.0f} s{exam}"
+    told = f"{why}: {result.step:,} steps in {result.seconds:.0f} s{exam}"
+    return f"{told}. But he forgot, and this is not published: {result.forgot}" if result.forgot else told

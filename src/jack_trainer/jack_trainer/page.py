@@ -9,7 +9,7 @@ import base64
 import json
 import shlex
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from html import escape
 from importlib import resources
 from typing import Any
@@ -19,6 +19,7 @@ from pydantic import BaseModel
 from jack_trainer import __version__
 from jack_trainer.charts import Curve, chart
 from jack_trainer.film import MEDIA_TYPE, Film
+from jack_trainer.transcript import Entry, Transcript
 
 #: Families of curves, by what stands before the "/" of a name, in the order of the page; others follow.
 _FAMILIES = {
@@ -27,6 +28,7 @@ _FAMILIES = {
     "exam": "Exams",
     "curriculum": "Curriculum",
     "reward": "Reward terms",
+    "kept": "Exams of what he could before",
     "ppo": "PPO",
     "time": "Speed",
 }
@@ -69,6 +71,8 @@ class Facts:
     #: or why there is none
     film: Film | str
     evaluation: EvaluationTable | str
+    #: what he was taught, or why that is not known
+    transcript: Transcript | str = field(default_factory=Transcript)
 
     @property
     def options(self) -> Mapping[str, Any]:
@@ -83,6 +87,7 @@ def page(facts: Facts) -> str:
     sections = (
         _header(facts),
         _section("Film", _film_html(facts.film)),
+        *_taught_section(facts.transcript),
         *_curve_sections(facts.curves),
         _section("Evaluation", _evaluation_html(facts.evaluation)),
         _section("How to reproduce it", _reproduction(facts)),
@@ -119,6 +124,35 @@ def _film_html(film: Film | str) -> str:
         f'<video controls autoplay loop muted playsinline src="data:{MEDIA_TYPE};base64,{data}"></video>'
         f"<p>{film.seconds:.0f} s, in real time, on the newest policy file of this run. {falls}</p>"
     )
+
+
+def _taught_section(transcript: Transcript | str) -> list[str]:
+    """Phases by skills: what he could after each phase; nothing, of a run that is older than transcripts."""
+    title = "What he was taught, and what he kept"
+    if isinstance(transcript, str):
+        return [_section(title, f'<p class="absent">{escape(transcript)}</p>')]
+    if not transcript.entries:
+        return []
+    skills = [entry.phase for entry in transcript.entries]
+    heads = "".join(f"<th>{escape(name)}</th>" for name in ("after", *skills, "", "from", "learnt from"))
+    rows = "".join(_taught_row(entry, skills) for entry in transcript.entries)
+    lost = "".join(
+        f'<p class="lost">The policy of {escape(entry.phase)} is kept, not published. {escape(line)}</p>'
+        for entry in transcript.entries
+        for line in entry.forgot
+    )
+    table = f'<div class="wide"><table><thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table></div>'
+    note = "<p>Each cell: episodes that ended on his feet, errors of velocity and yaw rate; by the same exams.</p>"
+    return [_section(title, table + lost + note)]
+
+
+def _taught_row(entry: Entry, skills: Iterable[str]) -> str:
+    cells = [f"<td>{escape(entry.phase)}</td>"]
+    for skill in skills:
+        lost = any(line.startswith(f"{skill}: ") for line in entry.forgot)
+        cells.append(f'<td class="{"lost" if lost else "kept"}">{escape(str(entry.scores.get(skill, "")))}</td>')
+    words = (entry.state, entry.origin, entry.materials)
+    return f"<tr>{''.join(cells)}{''.join(f'<td>{escape(text)}</td>' for text in words)}</tr>"
 
 
 def _curve_sections(curves: Mapping[str, Curve]) -> Iterable[str]:
@@ -167,18 +201,20 @@ def _reproduction(facts: Facts) -> str:
 
 def command_line(options: Mapping[str, Any]) -> str:
     """The command that starts a training like this one again, from the options in its `run.json`."""
-    from jack_trainer.cli import Train
+    from jack_trainer.commands.train import Train
 
     words = ["./jack", "train", str(options.get("phase", ""))]
-    for field in fields(Train):
-        value = options.get(field.name)
-        if field.name in ("phase", "resume", "runs", "live", "keep") or value is None:  # `keep` means another thing
+    for asked in fields(Train):
+        value = options.get(asked.name)
+        if asked.name in ("phase", "resume", "runs", "live", "keep") or value in (None, []):  # keep: another
             continue
-        if value == field.default and field.name != "seed":
+        if value == asked.default and asked.name != "seed":
             continue
-        name = field.name.replace("_", "-")
+        name = "from" if asked.name == "parent" else asked.name.replace("_", "-")
         if isinstance(value, bool):
             words.append(f"--{name}" if value else f"--no-{name}")
+        elif isinstance(value, list | tuple):
+            words += [f"--{name}", *map(str, value)]
         else:
             words += [f"--{name}", str(value)]
     return shlex.join(word for word in words if word)

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from math import inf, isfinite
+from typing import Literal
 
-from jack_contract.errors import UnknownNameError
+from jack_contract.errors import JackError, UnknownNameError
 from jack_trainer.evaluate import Evaluation
+from jack_trainer.imitation.cloning import CloningConfig
+from jack_trainer.rl.amp import AmpConfig
 from jack_trainer.rl.ppo import PPOConfig
 from jack_trainer.tasks.lessons import EXAM, STAND, WALK, WALK_EXAM, LocomotionConfig
 
@@ -25,13 +29,35 @@ class Phase:
     #: it is passed when this share of evaluated episodes ends on his feet
     survival: float
     #: and when he errs by no more than this [m/s] ...
-    velocity_error: float = 100.0
+    velocity_error: float = inf
     #: ... and this [rad/s] in the exam
-    yaw_rate_error: float = 100.0
+    yaw_rate_error: float = inf
     #: a training ends before its steps are used up only if so many more survived: an exam of 100 errs by 0.02
     margin: float = 0.02
-    #: standard deviation of the exploration noise at the start, in units of action
+    #: standard deviation of the exploration noise at the start, in units of action, where no checkpoint that it goes
+    #: on from tells it
     noise: float = 1.6
+    #: how he learns to move like the clips beside the task; None: he does not
+    style: AmpConfig | None = None
+    #: how he learns from demonstrations instead; None: he does not
+    cloning: CloningConfig | None = None
+    #: whether this phase can only go on from another one's checkpoint
+    advanced: bool = False
+
+    @property
+    def learner(self) -> Literal["ppo", "amp", "cloning"]:
+        """What he learns with."""
+        return "cloning" if self.cloning else "amp" if self.style else "ppo"
+
+    @property
+    def needs(self) -> Literal["bags", "clips", ""]:
+        """What he learns from besides, and cannot do without."""
+        return "bags" if self.cloning else "clips" if self.style else ""
+
+    @property
+    def follows(self) -> bool:
+        """Whether it counts where he gets to: not, if he was only taught to stand."""
+        return isfinite(self.velocity_error)
 
     def passes(self, found: Evaluation) -> bool:
         """Whether an exam's outcome is good enough."""
@@ -58,6 +84,30 @@ PHASES: dict[str, Phase] = {
         velocity_error=0.2,
         yaw_rate_error=0.25,
     ),
+    "clone": Phase(
+        "clone",
+        WALK,
+        WALK_EXAM,
+        PPOConfig(),
+        steps=6_000_000,
+        survival=0.85,
+        velocity_error=0.25,
+        yaw_rate_error=0.3,
+        cloning=CloningConfig(),
+    ),
+    "natural": Phase(
+        "natural",
+        replace(WALK, curriculum=0.5),
+        WALK_EXAM,
+        PPOConfig(last_divergence=0.004),
+        steps=4_000_000,
+        survival=0.95,
+        velocity_error=0.2,
+        yaw_rate_error=0.25,
+        noise=0.5,
+        style=AmpConfig(),
+        advanced=True,
+    ),
 }
 
 
@@ -66,3 +116,15 @@ def phase(name: str) -> Phase:
     if name not in PHASES:
         raise UnknownNameError("phase", name, PHASES)
     return PHASES[name]
+
+
+def sequence(names: str) -> tuple[Phase, ...]:
+    """The phases of a list with commas, in their order.
+
+    Raises:
+        JackError: none, an unknown one, or one twice.
+    """
+    words = [word.strip() for word in names.split(",")]
+    if not all(words) or len(set(words)) < len(words):
+        raise JackError(f"phases is '{names}'; expected names with commas between, each once: stand,walk.")
+    return tuple(map(phase, words))

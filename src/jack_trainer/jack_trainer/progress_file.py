@@ -6,13 +6,14 @@ Nothing of it is needed to go on with the training; that is what checkpoints are
 from __future__ import annotations
 
 import os
+import re
 import socket
 import time
 from dataclasses import asdict
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from jack_contract.errors import JackError
 from jack_launch.graphs import NEWEST
@@ -28,6 +29,7 @@ _CHECKPOINT = "checkpoints/[0-9]*"
 INTERVAL = 1.0
 #: A larger file is none of ours [bytes].
 _MAX_BYTES = 64 << 10
+_JSON = TypeAdapter(dict[str, Any])
 
 
 class StatusError(JackError):
@@ -165,9 +167,18 @@ def _started(pid: int) -> int | None:
         return 0
 
 
+def options(run: Path) -> dict[str, Any]:
+    """What a run was asked for, as its `run.json` has it; nothing, if that cannot be read."""
+    try:
+        found = _JSON.validate_json((run / RUN).read_bytes()).get("options")
+    except (OSError, ValidationError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
 def new_run(runs: Path, name: str) -> Path:
-    """A folder in `runs` that is not there yet, called after the time and `name`, a phase or a task."""
-    stamp = f"{time.strftime('%Y%m%d-%H%M%S')}-{name.replace('/', '_').replace(':', '_')}"
+    """A folder in `runs` that is not there yet, called after the time and `name`, phases or a task."""
+    stamp = f"{time.strftime('%Y%m%d-%H%M%S')}-{re.sub('[/:]', '_', re.sub(', *', '-', name))}"
     names = (stamp if i == 0 else f"{stamp}-{i}" for i in range(1000))
     return next(runs / name for name in names if not (runs / name).exists())
 

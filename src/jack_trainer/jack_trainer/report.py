@@ -10,13 +10,14 @@ from pydantic import TypeAdapter, ValidationError
 
 from jack_brain import policy_file
 from jack_contract.errors import JackError
-from jack_trainer import progress_file, scorecard
+from jack_trainer import progress_file, scorecard, transcript
 from jack_trainer.charts import read_curves
 from jack_trainer.exam import find_policy
 from jack_trainer.files import replace_file
 from jack_trainer.film import Film, film_aside
 from jack_trainer.page import EvaluationTable, Facts, page
 from jack_trainer.status import REPORT
+from jack_trainer.transcript import Transcript
 
 _JSON = TypeAdapter(dict[str, Any])
 
@@ -45,6 +46,7 @@ def write_report(run: Path, filmed: bool = True, make: Callable[[Path], Film] = 
         provenance=_provenance(run),
         film=_film(run, make) if filmed else "It was not asked for: ./jack report makes it.",
         evaluation=_evaluation(run / scorecard.FILE),
+        transcript=_transcript(run),
     )
     path, html = run / REPORT, page(facts)
     try:
@@ -69,6 +71,13 @@ def _provenance(run: Path) -> dict[str, Any]:
         return _JSON.validate_json(policy_file.read_metadata(file).get(policy_file.PROVENANCE, "{}"))
     except (JackError, OSError, ValidationError):
         return {}
+
+
+def _transcript(run: Path) -> Transcript | str:
+    try:
+        return transcript.read(run)
+    except transcript.TranscriptError as error:
+        return str(error)
 
 
 def _film(run: Path, make: Callable[[Path], Film]) -> Film | str:

@@ -1,36 +1,34 @@
-"""A training from the first step to the last: experience, updates, checkpoints, policies, a log to look at."""
+"""A phase from the first step to the last: experience, updates, checkpoints, policies, a log to look at."""
 
 from __future__ import annotations
 
-import hashlib
 import time
-from collections.abc import Callable
-from dataclasses import asdict, replace
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
-import numpy as np
 import torch
-from torch import Tensor
 
 from jack_brain.network.brain import Brain
 from jack_brain.network.export import PolicyExporter
 from jack_brain.network.presets import BrainSize, preset
 from jack_contract.contract import Contract, default_contract
 from jack_contract.errors import JackError
-from jack_sim.batch import BatchWorld
-from jack_sim.randomization import Randomization
-from jack_sim.scene import TRAINING, load_model
-from jack_trainer import __version__, breakdown, progress_file
+from jack_trainer import __version__, breakdown, progress_file, transcript
 from jack_trainer import checkpoint as storage
 from jack_trainer.evaluate import Evaluation, evaluate
 from jack_trainer.files import write_json
+from jack_trainer.forgetting import Gate
+from jack_trainer.learner import LearningError
+from jack_trainer.learners import Start, gait_period, has_learnt_all, make_learner
+from jack_trainer.lineage import entry_of, require_same_sources, transcript_of
 from jack_trainer.log import Log
+from jack_trainer.parents import read_parent
 from jack_trainer.phases import Phase, phase
 from jack_trainer.rl.acting import actor
-from jack_trainer.rl.ppo import PPO, BreakdownError, UpdateStats
+from jack_trainer.sources import Sources
 from jack_trainer.tasks.lessons import LocomotionConfig
-from jack_trainer.tasks.locomotion import Locomotion
-from jack_trainer.training import Listener, PolicyFile, Progress, TrainOptions, TrainResult
+from jack_trainer.training import Listener, Progress, TrainOptions, TrainResult
 
 #: From this age on the time between two exams grows with a training [s]: an exam takes 10 s of it.
 _YOUNG = 120.0
@@ -39,7 +37,11 @@ Network = Callable[[Contract, BrainSize, float], Brain]
 
 
 class School:
-    """One run of one phase."""
+    """One phase of a run.
+
+    Where he was taught something before, a checkpoint is published only when an exam has shown that he has not
+    forgotten it; otherwise each is at once.
+    """
 
     def __init__(
         self,
@@ -49,48 +51,58 @@ class School:
         contract: Contract | None = None,
         lesson: Phase | None = None,
         network: Network = Brain,
+        run: Path | None = None,
+        parent: Path | None = None,
+        sources: Sources | None = None,
     ) -> None:
         """Make everything ready; a run that is resumed goes on where its newest checkpoint is.
 
         Args:
             options: how it is to be run.
             listener: who is told how it goes.
-            contract: another than Jack's; for comparisons, as the two that follow.
-            lesson: another than the phase of that name.
-            network: another than the brain, with all that the trainer uses of one.
+            contract: another than Jack's; for comparisons.
+            lesson: another than the phase of that name, or one of several.
+            network: another than the brain, with all that the trainer uses of one; for comparisons.
+            run: folder of the run, if there is one that this phase belongs to.
+            parent: checkpoint that it begins from, even if the run is resumed; None: as the options say.
+            sources: what it is learnt from besides; None: nothing.
 
         Raises:
-            JackError: an unknown phase or size, or nothing to resume.
+            JackError: an unknown phase or size, nothing to resume, or a checkpoint that does not fit.
         """
         self.options, self.listener = options, listener
         self.phase = lesson or phase(options.phase)
         self.total = options.steps or self.phase.steps
         torch.manual_seed(options.seed)
         self.contract = contract or default_contract()
-        self.brain = network(self.contract, preset(options.brain), self.phase.noise)
-        world = BatchWorld(load_model(TRAINING), self.contract.robot, options.environments)
-        self.environment = Locomotion(world, self.contract, self._task(), options.seed)
-        self.ppo = PPO(self.brain, self.environment, self.phase.ppo, options.seed)
+        self.run_folder = run or options.resume or progress_file.new_run(options.runs, options.phase)
+        self._checkpoints = self.run_folder / "checkpoints"
         self.step = self.update = 0
         self.seconds = 0.0
         self.newest: Path | None = None
         self._speed = 0.0
         self._progress: Progress | None = None
         self._last_exam = ""
-        self.run_folder = options.resume or progress_file.new_run(options.runs, options.phase)
-        self._checkpoints = self.run_folder / "checkpoints"
-        if options.resume is not None:
+        brain = network(self.contract, preset(options.brain), self.phase.noise)
+        parent = parent or (None if options.resume else options.parent)
+        sources = (sources or Sources()).of(self.phase)
+        self.gate = self._enrol(brain, parent, sources)
+        beat, folder = self.gate.beat_before, self.run_folder / f"practice-{self.phase.name}"
+        self._start = Start(brain, bool(self.gate.entry.parent), beat, sources, folder)
+        self.learner = make_learner(self.phase, self._start, options)
+        if options.resume is not None and parent is None:
             self._restore(storage.newest_checkpoint(self._checkpoints))
-        self._exporter = PolicyExporter(self.ppo.average, command=True)
+        self._exporter = PolicyExporter(self.learner.average, command=True)
 
     def run(self, should_stop: Callable[[], bool] = lambda: False) -> TrainResult:
         """Train until the phase is passed, its steps are used up, or somebody says stop; checkpoints last."""
         self._save_options()
+        self.gate.begin()
         log = Log(self.run_folder, purge_step=self.step + 1)
         saved, reason, evaluation = self.seconds, "steps", None
         examined, begun = self.seconds, time.monotonic() - self.seconds
         with log:
-            while self.step < self.total:
+            while self.taught < self.total and not has_learnt_all(self.learner):
                 if should_stop():
                     reason = "stopped"
                     break
@@ -101,69 +113,66 @@ class School:
                     saved = self.seconds
                 pause = self.options.exam_interval * max(1.0, self.seconds / _YOUNG)
                 if self.seconds - examined >= pause and self._looks_passed():
-                    evaluation = self._evaluate(log)
-                    if self.phase.surely_passes(evaluation):
+                    evaluation = self._examine(log)
+                    if self._passed_on() and self.phase.surely_passes(evaluation):
                         reason = "passed"
                         break
                     examined = time.monotonic() - begun
                 self.seconds = time.monotonic() - begun
             if reason == "steps":
-                evaluation = evaluation or self._evaluate(log)
+                evaluation = evaluation or self._examine(log)
                 reason = "passed" if self.phase.passes(evaluation) else "steps"
         self.seconds = time.monotonic() - begun
-        newest = self.save()
+        return self._end(reason, evaluation)
+
+    def _end(self, reason: str, evaluation: Evaluation | None) -> TrainResult:
+        """Save the last checkpoint, and publish it if it may be; the phase is over, unless it was stopped."""
+        newest, forgot = self.save(), ""
+        if reason != "stopped":
+            self._passed_on()
+            self.gate.end(reason)
+            forgot = "; ".join(self.gate.entry.forgot)
         if self._progress is not None:
-            progress_file.write(self.run_folder, self._progress, exam=self._last_exam, ended=reason)
+            ended = reason if forgot or reason == "stopped" or self._is_last else ""
+            progress_file.write(self.run_folder, self._progress, exam=self._last_exam, ended=ended)
+        published = storage.newest_published(self._checkpoints) or newest
         return TrainResult(
             run=self.run_folder,
             checkpoint=newest,
-            policy=newest / storage.POLICY,
+            policy=storage.policy_of(published),
             step=self.step,
-            mean_return=self.ppo.episodes.mean_return,
+            mean_return=self.learner.episodes.mean_return,
             seconds=self.seconds,
             survival=evaluation.survival if evaluation else None,
             reason=reason,
+            forgot=forgot,
         )
 
-    def _task(self) -> LocomotionConfig:
-        task = self.phase.task
-        pushes = {name: getattr(task.randomization, name) for name in ("push_speed", "push_interval")}
-        return replace(task, randomization=replace(Randomization.named(self.options.randomization), **pushes))
+    @property
+    def taught(self) -> int:
+        """Environment steps of this phase so far."""
+        return self.step - self.gate.entry.begun
 
-    def save(self) -> Path:
-        """Write a checkpoint with its policy file and tell the listener; returns its folder."""
-        policy = self._exporter.export(self._provenance())
-        episodes = self.ppo.episodes
-        numbers = storage.Numbers(
-            phase=self.phase.name,
-            contract_digest=self.contract.digest,
-            step=self.step,
-            update=self.update,
-            seconds=self.seconds,
-            rate=self.ppo.rate,
-            random=dict(self.environment.random.bit_generator.state),
-            episode_returns=list(episodes.returns),
-            episode_lengths=list(episodes.lengths),
-            terms=episodes.terms,
-            broken=self.environment.broken,
-        )
-        self.newest = storage.write_checkpoint(self._checkpoints, numbers, self._tensors(), policy)
-        storage.prune(self._checkpoints, self.options.keep)
-        file = self.newest / storage.POLICY
-        digest = hashlib.sha256(file.read_bytes()).hexdigest()
-        self.listener.on_policy(PolicyFile(file, digest, self.phase.name, self.step, self.contract.digest))
-        return self.newest
+    @property
+    def _is_last(self) -> bool:
+        """Whether no other phase follows in this run."""
+        return self.phase.name not in [name.strip() for name in self.options.phase.split(",")[:-1]]
 
-    def _tensors(self) -> dict[str, Tensor]:
-        environment = {name: torch.from_numpy(a) for name, a in self.environment.state_dict().items()}
-        parts = {
-            "brain": self.brain.state_dict(),
-            "average": self.ppo.average.state_dict(),
-            "optimiser": storage.flatten_optimiser(self.ppo.optimiser),
-            "environment": environment,
-            "exploration": {"random": self.ppo.random.get_state(), "averaged": self.ppo.averaged},
-        }
-        return {f"{part}.{name}": tensor for part, tensors in parts.items() for name, tensor in tensors.items()}
+    # -- where he comes from
+
+    def _enrol(self, brain: Brain, place: Path | None, sources: Sources) -> Gate:
+        """What he was taught before, with the brain as it was when the phase began; nothing is written yet."""
+        told, parent = transcript.read(self.run_folder), read_parent(place) if place else None
+        entry = None if parent else told.entry(self.phase.name)
+        if parent is not None:
+            parent.teach(brain)
+            self.step, self.seconds = parent.step, parent.seconds
+            if parent.path.parent != self._checkpoints:
+                told = transcript_of(parent)
+        elif entry is not None:
+            require_same_sources(entry, sources)
+        entry = entry or entry_of(self.phase.name, parent, sources)
+        return Gate(self.run_folder, self.phase, told, entry, self._evaluate)
 
     def _restore(self, found: storage.Checkpoint) -> None:
         numbers = found.numbers
@@ -172,21 +181,9 @@ class School:
         if numbers.phase != self.phase.name:
             raise JackError(f"{found.path} is of phase '{numbers.phase}'; add --phase {numbers.phase}.")
         try:
-            self.brain.load_state_dict(found.part("brain"))
-            self.ppo.average.load_state_dict(found.part("average"))
-        except RuntimeError as error:  # torch's own message has a line for every tensor
-            raise JackError(f"{found.path} holds a brain of another size; add --brain to match.") from error
-        storage.restore_optimiser(self.ppo.optimiser, found.part("optimiser"), numbers.rate)
-        exploration = found.part("exploration")
-        self.ppo.random.set_state(exploration["random"])
-        self.ppo.averaged.copy_(exploration["averaged"])
-        state = {name: tensor.numpy() for name, tensor in found.part("environment").items()}
-        if len(state["age"]) != self.environment.count:
-            raise JackError(f"{found.path} has {len(state['age'])} environments; add --environments to match.")
-        self.ppo.observation = self.environment.load_state_dict(state)
-        self.environment.random.bit_generator.state = numbers.random
-        self.environment.broken = numbers.broken
-        self.ppo.episodes.restore(numbers.episode_returns, numbers.episode_lengths, numbers.terms)
+            self.learner.restore(found.tensors, numbers)
+        except JackError as error:
+            raise JackError(f"{found.path} does not fit: {error}") from error
         self.step, self.update, self.seconds, self.newest = (
             numbers.step,
             numbers.update,
@@ -194,47 +191,43 @@ class School:
             found.path,
         )
 
-    def _iterate(self) -> UpdateStats:
+    def _save_options(self) -> None:
+        """The resolved configuration, beside what it led to."""
+        resolved = {"options": self.options, "phase": self.phase, "contract": self.contract.to_dict()}
+        write_json(self.run_folder / progress_file.RUN, resolved)
+
+    # -- learning
+
+    def _iterate(self) -> Mapping[str, float]:
         begun, before = time.monotonic(), self.step
-        self.ppo.progress = self.step / self.total
+        self.learner.progress = self.taught / self.total
         try:
-            stats = self.ppo.iterate()
-        except BreakdownError as error:
-            raise JackError(f"{error} {self._keep(error)}") from error
-        self.step += self.environment.count * self.ppo.config.rollout
+            stats = self.learner.iterate()
+        except LearningError as error:
+            facts = {"seed": self.options.seed, "step": self.step, "update": self.update}
+            kept = breakdown.keep_in(self.run_folder, error, phase=self.phase.name, **facts)
+            raise JackError(f"{error} {kept}") from error
+        self.step += self.learner.samples
         self.update += 1
         took = time.monotonic() - begun
         speed = (self.step - before) / took
         self._speed = speed if self._speed == 0.0 else 0.9 * self._speed + 0.1 * speed
         return stats
 
-    def _keep(self, error: BreakdownError) -> str:
-        """Keep what led to a breakdown; returns what to do, in words."""
-        folder = self.run_folder / f"breakdown-{self.step:012d}"
-        facts = {"phase": self.phase.name, "seed": self.options.seed, "step": self.step, "update": self.update}
-        try:
-            breakdown.keep(folder, error, self.ppo, **facts)
-        except OSError as full:
-            return f"Go on from it with ./jack train --resume. What led to it could not be kept ({full.strerror})."
-        return (
-            "Go on from it with ./jack train --resume. What led to it is kept, and shown by "
-            f"python -m jack_trainer.breakdown {folder}"
-        )
-
-    def _log(self, log: Log, stats: UpdateStats) -> None:
-        episodes = self.ppo.episodes
+    def _log(self, log: Log, stats: Mapping[str, float]) -> None:
+        episodes = self.learner.episodes
         progress = Progress(
             run=self.run_folder,
             phase=self.phase.name,
-            step=self.step,
+            step=self.taught,
             total_steps=self.total,
             update=self.update,
             steps_per_second=self._speed,
             mean_return=episodes.mean_return,
             mean_episode_length=episodes.mean_length * self.contract.robot.control_period,
-            remaining=max(0, self.total - self.step) / self._speed,
+            remaining=max(0, self.total - self.taught) / self._speed,
             checkpoint=self.newest,
-            broken=self.environment.broken,
+            broken=self.learner.broken,
         )
         self.listener.on_progress(progress)
         self._progress = progress
@@ -246,24 +239,77 @@ class School:
         }
         log.add(self.step, lived, "episode")
         log.add(self.step, {"steps_per_second": progress.steps_per_second}, "time")
-        log.add(self.step, asdict(stats), "ppo")
+        log.add(self.step, stats, self.phase.learner)
         log.add(self.step, episodes.terms, "reward")
 
+    # -- exams
+
     def _looks_passed(self) -> bool:
-        """Whether an exam is worth its time: nearly all is asked of him, and noise lets him live for a while."""
-        lengths, enough = self.ppo.episodes.lengths, 0.25 * self.environment.limit
-        ready = self.environment.level > 0.9 and len(lengths) == lengths.maxlen
-        return self.options.until_passed and ready and float(np.mean(lengths)) > enough
+        """Whether an exam is worth its time."""
+        return self.options.until_passed and self.learner.ready
 
-    def _evaluate(self, log: Log) -> Evaluation:
-        evaluation = evaluate(actor(self.ppo.average), self.contract, self.phase.exam)
-        self._last_exam = f"{evaluation.survived} of {evaluation.episodes} at step {self.step:,}"
-        found = {"survival": evaluation.survival, "mean_time_s": evaluation.mean_time}
-        found |= {"velocity_error": evaluation.velocity_error, "yaw_rate_error": evaluation.yaw_rate_error}
+    def _examine(self, log: Log) -> Evaluation:
+        """Hold the exam of the phase, and those of all that he could before."""
+        own, entry = self.gate.hold(self.step, self._beat), self.gate.entry
+        self._last_exam = f"{own.survived} of {own.episodes} at step {self.step:,}"
+        found = {"survival": own.survival, "mean_time_s": own.mean_time}
+        found |= {"velocity_error": own.velocity_error, "yaw_rate_error": own.yaw_rate_error}
         log.add(self.step, found, "evaluation")
-        return evaluation
+        for name in self.gate.skills:
+            score = entry.scores[name]
+            found = {"survival": score.survival, "velocity_error": score.velocity_error}
+            log.add(self.step, {f"{name}_{key}": value for key, value in found.items()}, "kept")
+        if entry.forgot:
+            self.listener.on_news(f"Step {self.step:,} is kept, not published: {'; '.join(entry.forgot)}")
+        return own
 
-    def _provenance(self) -> dict[str, str | int | float]:
+    @property
+    def _beat(self) -> float | None:
+        """Duration of the gait cycle that he is taught to walk at by now [s]; None: the contract's."""
+        return gait_period(self.learner, self._start)
+
+    def _evaluate(self, task: LocomotionConfig) -> Evaluation:
+        return evaluate(actor(self.learner.average), self.contract, task)
+
+    def _passed_on(self) -> bool:
+        """Publish the checkpoint of now if he has just shown that he forgot nothing; whether he has."""
+        if self.gate.entry.forgot:
+            return False
+        if self.gate.skills:
+            storage.publish(self.save())
+            self._tell()
+        return True
+
+    # -- checkpoints
+
+    def save(self) -> Path:
+        """Write a checkpoint with its policy file, published if there is nothing to forget; returns its folder."""
+        policy, guarded = self._exporter.export(self._provenance()), bool(self.gate.skills)
+        numbers = storage.Numbers(
+            **self.learner.numbers().model_dump(),
+            phase=self.phase.name,
+            contract_digest=self.contract.digest,
+            step=self.step,
+            update=self.update,
+            seconds=self.seconds,
+        )
+        tensors = self.learner.tensors()
+        self.newest = storage.write_checkpoint(self._checkpoints, numbers, tensors, policy, held=guarded)
+        spared = {entry.step for entry in self.gate.transcript.entries if entry.ended}
+        if published := storage.newest_published(self._checkpoints):
+            spared.add(int(published.name))
+        storage.prune(self._checkpoints, self.options.keep, spared)
+        if not guarded:
+            self._tell()
+        return self.newest
+
+    def _tell(self) -> None:
+        """Tell the listener of the newest policy."""
+        if self.newest is not None:
+            self.listener.on_policy(storage.policy_file(self.newest))
+
+    def _provenance(self) -> dict[str, Any]:
+        taught = self.gate.transcript.entries
         return {
             "phase": self.phase.name,
             "step": self.step,
@@ -272,9 +318,8 @@ class School:
             "run": self.run_folder.name,
             "brain": self.options.brain,
             "stumble_steps": self.phase.task.alarm > 0,
+            "gait_period": self._beat,
+            "parent": self.gate.entry.parent,
+            "bags": {k: v for entry in taught for k, v in entry.bags.items()},
+            "clips": {k: v for entry in taught for k, v in entry.clips.items()},
         }
-
-    def _save_options(self) -> None:
-        """The resolved configuration, beside what it led to."""
-        resolved = {"options": self.options, "phase": self.phase, "contract": self.contract.to_dict()}
-        write_json(self.run_folder / progress_file.RUN, resolved)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
-from rich.console import Console
+from rich.box import SIMPLE_HEAD
+from rich.console import Console, Group
 from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from jack_trainer import progress_file
+from jack_trainer import progress_file, transcript
 from jack_trainer.display import duration
 from jack_trainer.progress_file import Status
 
@@ -45,8 +46,12 @@ def watch(run: Path, console: Console | None = None, period: float = PERIOD) -> 
             live.update(table(run, status, time.time()), refresh=True)
 
 
-def table(run: Path, status: Status, now: float) -> Table:
+def table(run: Path, status: Status, now: float) -> Group:
     """Everything that is known of a run at `now` [s since 1970]."""
+    return Group(_training(run, status, now), *_phases(run))
+
+
+def _training(run: Path, status: Status, now: float) -> Table:
     share = min(1.0, status.step / status.total_steps) if status.total_steps else 0.0
     steps = Table.grid(padding=(0, 1))
     bar = ProgressBar(total=1.0, completed=share, width=20)
@@ -70,6 +75,28 @@ def table(run: Path, status: Status, now: float) -> Table:
     ):
         grid.add_row(name, value)
     return grid
+
+
+def _phases(run: Path) -> list[Table | Text]:
+    """What he was taught so far, is taught and will be, and what he forgot over it."""
+    try:
+        entries = transcript.read(run).entries
+    except transcript.TranscriptError as error:
+        return [Text(str(error), "red")]
+    if not entries:  # of a run that is older than transcripts
+        return []
+    shown = Table(box=SIMPLE_HEAD, padding=(0, 1), pad_edge=False)
+    for head in ("phase", "", "score", "from", "learnt from"):
+        shown.add_column(head, overflow="fold")
+    for entry in entries:
+        score = str(entry.scores.get(entry.phase, "none yet"))
+        cells = (entry.phase, entry.state, score, entry.origin, entry.materials or "-")
+        shown.add_row(*map(Text, cells))
+    asked = str(progress_file.options(run).get("phase", "")).split(",")
+    for name in [name.strip() for name in asked if name.strip() not in [entry.phase for entry in entries]]:
+        shown.add_row(Text(name), Text("to come"))
+    lines = [f"{entry.phase} forgot; {line}" for entry in entries for line in entry.forgot]
+    return [shown, *(Text(f"not published: {line}", "red") for line in lines)]
 
 
 def _state(status: Status, now: float) -> Text:

@@ -43,10 +43,15 @@ LAST_CHECKPOINT = 2.0
 class TrainerParameters:
     """Parameters of the node `trainer`."""
 
-    autostart_phase: str = parameter("", "Start training this phase at once; empty: wait for a goal.")
+    autostart_phase: str = parameter(
+        "", "Start training this phase at once, or several with commas between; empty: wait for a goal."
+    )
     steps: int = parameter(0, "Environment steps of a training that starts at once; 0: the phase's own.", 0, 1e12)
     seed: int = parameter(0, "Of everything random in a training that starts at once.", 0)
     resume: str = parameter("", "Run that a training that starts at once goes on with; empty: anew.")
+    parent: str = parameter("", "Checkpoint or run that what is not resumed goes on from; empty: a new brain.")
+    bags: tuple[str, ...] = parameter((), "Demonstrations, for the phases that learn from some.")
+    clips: tuple[str, ...] = parameter((), "Motions, for the phases that learn from some.")
     runs: str = parameter("runs", "Folder of the trainings.")
     brain: str = parameter("nano", "Size of the brain: nano, small or base.")
     environments: int = parameter(256, "Simulations that run side by side.", 2, 100_000)
@@ -70,6 +75,7 @@ class TrainerNode(Node):
         self.parameters = declare(self, TrainerParameters, rcl_interfaces.msg)
         self._lesson: Lesson | None = None
         self._progress: Progress | None = None
+        self._news = ""
         self._policy = self.create_publisher(Policy, "policy", LATCHED)
         self._status = self.create_publisher(TrainingStatus, "training/status", 10)
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
@@ -112,18 +118,22 @@ class TrainerNode(Node):
     ) -> Lesson:
         def options() -> TrainOptions:
             """What the goal and the parameters ask for; a JackError if that makes no sense."""
+            own = self.parameters
             return TrainOptions(
                 phase=goal.phase,
                 steps=goal.steps,
                 seed=goal.seed,
                 resume=Path(goal.resume) if goal.resume else None,
-                runs=Path(self.parameters.runs),
-                brain=self.parameters.brain,
-                environments=self.parameters.environments,
-                randomization=self.parameters.randomization,
+                runs=Path(own.runs),
+                parent=Path(own.parent) if own.parent and not goal.resume else None,
+                bags=tuple(map(Path, own.bags)),
+                clips=tuple(map(Path, own.clips)),
+                brain=own.brain,
+                environments=own.environments,
+                randomization=own.randomization,
             )
 
-        self.get_logger().info(f"Training begins: {goal.phase}")
+        self.get_logger().info(f"Training begins: {goal.phase or goal.resume}")
         self._lesson = Lesson(options, Reporter(self, feedback))
         return self._lesson
 
@@ -161,6 +171,11 @@ class TrainerNode(Node):
         self._policy.publish(message)
         self.get_logger().info(f"Policy of step {policy.step:,} is out: {size / 1000:.0f} kB, {policy.sha256[:12]}")
 
+    def publish_news(self, news: str) -> None:
+        """Say something that is worth a line; from any thread."""
+        self._news = news
+        self.get_logger().warning(news)
+
     def publish_end(self, lesson: Lesson) -> None:
         """Say how a training ended; from any thread."""
         (self.get_logger().info if lesson.result else self.get_logger().error)(lesson.message)
@@ -173,7 +188,7 @@ class TrainerNode(Node):
         status.level = DiagnosticStatus.ERROR if failed else DiagnosticStatus.OK
         if progress is not None:
             values = {"run": progress.run, "step": progress.step, "steps/s": round(progress.steps_per_second)}
-            values["broken"] = progress.broken
+            values |= {"broken": progress.broken, "news": self._news}
             status.values = [KeyValue(key=key, value=str(value)) for key, value in values.items()]
         message = DiagnosticArray(status=[status])
         message.header.stamp = self._now()
@@ -209,8 +224,12 @@ class Reporter:
         self._node.publish_progress(progress)
 
     def on_policy(self, policy: PolicyFile) -> None:
-        """A checkpoint with a policy is written."""
+        """A checkpoint with a policy is published."""
         self._node.publish_policy(policy)
+
+    def on_news(self, news: str) -> None:
+        """Something is worth a line."""
+        self._node.publish_news(news)
 
     def on_end(self, lesson: Lesson) -> None:
         """The training is over."""
@@ -231,7 +250,8 @@ def feedback_message(progress: Progress) -> Train.Feedback:
 
 def result_message(lesson: Lesson) -> Train.Result:
     """What came of a training."""
-    message = Train.Result(success=lesson.result is not None, message=lesson.message)
+    done = lesson.result is not None and not lesson.result.forgot
+    message = Train.Result(success=done, message=lesson.message)
     if lesson.result is not None:
         message.checkpoint, message.policy = str(lesson.result.checkpoint), str(lesson.result.policy)
         message.step, message.mean_return = lesson.result.step, float(lesson.result.mean_return)

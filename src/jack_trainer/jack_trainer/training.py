@@ -13,9 +13,10 @@ from jack_contract.errors import JackError
 class TrainOptions:
     """How a training is to be run."""
 
-    #: what to teach
+    #: what to teach: a phase, or several with commas between, one after the other; empty: what the run that is
+    #: resumed was started with
     phase: str = "stand"
-    #: environment steps; 0: as many as the phase gets
+    #: environment steps of each phase; 0: as many as it gets
     steps: int = 0
     #: of everything random
     seed: int = 0
@@ -23,13 +24,20 @@ class TrainOptions:
     resume: Path | None = None
     #: folder in which runs get their own folder
     runs: Path = Path("runs")
+    #: checkpoint that the first phase goes on from, or a run, of which it is the newest that is published; None: a
+    #: new brain
+    parent: Path | None = None
+    #: demonstrations and motions, for the phases that learn from some
+    bags: tuple[Path, ...] = ()
+    clips: tuple[Path, ...] = ()
     #: size of the brain: nano, small, base
     brain: str = "nano"
     #: simulations that run side by side
     environments: int = 256
     #: bodies and sensors that he learns in: off (as modelled), on, wide; he is pushed in any case
     randomization: str = "on"
-    #: time between two checkpoints, each published to the running brain [s]
+    #: time between two checkpoints [s]; each is published to the running brain, unless he may have forgotten what
+    #: he was taught before
     checkpoint_interval: float = 10.0
     #: least time between two exams, once the episodes make one worth its time [s]; later in a training it is longer
     exam_interval: float = 20.0
@@ -58,7 +66,7 @@ class Progress:
 
     run: Path
     phase: str
-    #: environment steps, so far and in all
+    #: environment steps of this phase, so far and in all
     step: int
     total_steps: int
     #: updates
@@ -91,8 +99,11 @@ class TrainResult:
     """What came of a training."""
 
     run: Path
+    #: the newest
     checkpoint: Path
+    #: the newest that was published; of a run that published none, that of the checkpoint
     policy: Path
+    #: that the checkpoint has learnt from
     step: int
     mean_return: float
     #: seconds of training with its checkpoints and exams, all sessions of the run together
@@ -101,6 +112,8 @@ class TrainResult:
     survival: float | None
     #: why it ended: passed, steps, stopped
     reason: str
+    #: what he forgot over it, in words, so that the checkpoint is not published; empty: nothing
+    forgot: str = ""
 
 
 class Listener(Protocol):
@@ -111,5 +124,9 @@ class Listener(Protocol):
         ...
 
     def on_policy(self, policy: PolicyFile) -> None:
-        """A checkpoint with a policy is written."""
+        """A checkpoint with a policy is published."""
+        ...
+
+    def on_news(self, news: str) -> None:
+        """Something else that is worth a line: a phase begins, a checkpoint is not published."""
         ...

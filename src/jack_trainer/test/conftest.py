@@ -66,7 +66,7 @@ class Echo:
     """A toy `Environment`: see two numbers, do the same; each episode lasts `limit` steps, then time is over."""
 
     def __init__(self, count: int = 32, limit: int = 8, seed: int = 0) -> None:
-        self.count, self.limit = count, limit
+        self.count, self.limit, self.level, self.broken = count, limit, 1.0, 0
         self._random = np.random.default_rng(seed)
         self.age = np.zeros(count, np.int64)
         self.seen: list[np.ndarray] = []

@@ -19,7 +19,7 @@ def broken(make_learner, tmp_path):
     learner.rollout.reward[3, 5] = math.nan
     with pytest.raises(BreakdownError) as raised:
         learner.update(learner.rollout.finish(last, 0.9, 0.95))
-    folder = keep(tmp_path / "breakdown", raised.value, learner, phase="stand", seed=3, step=256, update=1)
+    folder = keep(tmp_path / "breakdown", raised.value, phase="stand", seed=3, step=256, update=1)
     return folder, raised.value
 
 

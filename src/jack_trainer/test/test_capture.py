@@ -5,11 +5,12 @@ import pytest
 
 from jack_contract.gait import GaitSpec, Rhythm
 from jack_sim.batch import Truth
-from jack_trainer.tasks.capture import AHEAD, APART, OUTSIDE, landing_error, standing_error
+from jack_trainer.tasks.capture import APART, landing_error, landing_margins, standing_error
 
 #: A body this high falls with a time constant of sqrt(0.981 / 9.81) = 0.31623 s [m].
 HEIGHT = 0.981
 GAIT = GaitSpec(0.8, (0.0,), ((0.0, 0.0, 0.0),))
+AHEAD, OUTSIDE = landing_margins(0.8)
 
 
 def standing(count: int = 1) -> Truth:
@@ -63,6 +64,14 @@ def test_who_leans_as_he_should_has_no_error():
 def test_lying_deeper_than_the_feet_is_a_number_too():
     assert standing_error(standing(), np.array([-0.5]), np.zeros(2)).tolist() == [0.0]
     assert np.isfinite(landing_error(standing(), np.array([-0.5]), GAIT, stepping(0.4))).all()
+
+
+def test_margins_of_a_landing_by_hand():
+    # half a cycle in time constants of 0.26 s: 1, and ln 2; e - 1 = 1.71828, e + 1 = 3.71828
+    assert landing_margins(0.52) == pytest.approx((0.26 / 1.71828, 0.2 / 3.71828), rel=1e-5)
+    assert landing_margins(0.52 * np.log(2.0)) == pytest.approx((0.26 * np.log(2.0), 0.2 / 3.0))
+    # between two slow steps one falls far, and has to land nearly on the line that one falls along
+    assert landing_margins(0.9)[1] < 0.6 * landing_margins(0.52)[1]
 
 
 def test_a_foot_that_lands_by_hand():

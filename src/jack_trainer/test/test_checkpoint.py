@@ -145,6 +145,62 @@ def test_an_optimiser_goes_on_bit_for_bit(tmp_path):
     assert torch.equal(layer.weight, other_layer.weight) and torch.equal(layer.bias, other_layer.bias)
 
 
+# -- published or held back
+
+
+def test_a_checkpoint_that_is_held_back_has_no_policy_that_anybody_would_take(tmp_path):
+    path = write_checkpoint(tmp_path, numbers(), TENSORS, b"the policy", held=True)
+    assert not (path / storage.POLICY).exists() and storage.newest_published(tmp_path) is None
+    found = read_checkpoint(path)
+    assert found.policy.read_bytes() == b"the policy" and found.numbers == numbers()
+    digest = found.digest
+    storage.publish(path)
+    assert storage.newest_published(tmp_path) == path and (path / storage.POLICY).read_bytes() == b"the policy"
+    assert sorted(file.name for file in path.iterdir()) == sorted(FILES)
+    assert (
+        read_checkpoint(path).digest == digest == hashlib.sha256((path / storage.MANIFEST).read_bytes()).hexdigest()
+    )
+    storage.publish(path)  # once more changes nothing
+    assert write_checkpoint(tmp_path, numbers(), TENSORS, b"the policy", held=True) == path
+    assert (path / storage.POLICY).is_file()  # what is out is out
+
+
+def test_damage_to_what_is_held_back_is_named(tmp_path):
+    path = write_checkpoint(tmp_path, numbers(), TENSORS, b"the policy", held=True)
+    (path / storage.HELD).write_bytes(b"another one")
+    with pytest.raises(CheckpointError, match=r"held\.onnx is not what was written"):
+        read_checkpoint(path)
+
+
+def test_a_disk_that_refuses_to_publish_is_told(tmp_path, monkeypatch):
+    path = write_checkpoint(tmp_path, numbers(), TENSORS, b"the policy", held=True)
+
+    def full(*_):
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    monkeypatch.setattr(Path, "rename", full)
+    with pytest.raises(CheckpointError, match="could not be published"):
+        storage.publish(path)
+    assert (path / storage.HELD).is_file()
+
+
+def test_the_newest_that_is_published_is_found_among_newer_ones_that_are_not(tmp_path):
+    for step, held in ((5, False), (6, False), (7, True), (8, True)):
+        write_checkpoint(tmp_path, numbers(step), TENSORS, b"the policy", held=held)
+    assert storage.newest_published(tmp_path) == tmp_path / f"{6:012d}"
+    assert newest_checkpoint(tmp_path).numbers.step == 8
+    told = storage.policy_file(tmp_path / f"{6:012d}")
+    assert (told.path.name, told.phase, told.step) == (storage.POLICY, "stand", 6)
+    assert (told.sha256, told.contract_digest) == (hashlib.sha256(b"the policy").hexdigest(), "d" * 64)
+
+
+def test_some_are_spared_whatever_their_age(tmp_path):
+    for step in range(8):
+        write(tmp_path, step)
+    prune(tmp_path, 2, {1, 3, 99})
+    assert [int(path.name) for path in checkpoints(tmp_path)] == [1, 3, 6, 7]
+
+
 # -- damage is seen
 
 

@@ -1,27 +1,33 @@
 import subprocess
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from jack_contract.errors import JackError
 from jack_launch import graphs
 from jack_launch.description import LaunchError
-from jack_trainer import cli, gymnasium_training
-from jack_trainer.cli import Deploy, Evaluate, Train, arguments, parse
+from jack_trainer import gymnasium_training
+from jack_trainer.cli import arguments, parse
+from jack_trainer.commands import deploy as deploying
+from jack_trainer.commands import train as training
+from jack_trainer.commands.deploy import Deploy
+from jack_trainer.commands.evaluate import Evaluate
+from jack_trainer.commands.train import Train
 
 
 def test_a_bare_train_teaches_him_to_stand_beside_a_live_jack():
     command = parse(["train"])
     assert isinstance(command, Train)
-    assert (command.phase, command.steps, command.seed, command.live, command.resume) == ("stand", 0, 0, True, "")
+    assert (command.taught, command.steps, command.seed, command.live, command.resume) == ("stand", 0, 0, True, "")
     assert command.report and parse(["train", "--no-report"]) == replace(command, report=False)
 
 
 def test_options_arrive():
     command = parse(["train", "walk", "--steps", "10", "--no-live", "--seed", "4", "--stand-for", "60"])
     assert isinstance(command, Train)
-    assert (command.phase, command.steps, command.live, command.seed, command.stand_for) == (
+    assert (command.taught, command.steps, command.live, command.seed, command.stand_for) == (
         "walk",
         10,
         False,
@@ -31,6 +37,45 @@ def test_options_arrive():
     deploy = parse(["deploy", "--sim", "--policy", "a.onnx"])
     assert isinstance(deploy, Deploy) and deploy.sim and deploy.policy == "a.onnx"
     assert parse(["evaluate", "--episodes", "7"]) == Evaluate(episodes=7, runs=Evaluate().runs)
+
+
+@pytest.mark.parametrize(
+    ("words", "taught"),
+    [
+        (["walk"], "walk"),
+        (["--phase", "walk"], "walk"),
+        (["--phases", "stand,walk,natural"], "stand,walk,natural"),
+        (["stand,walk"], "stand,walk"),
+        (["--resume=mine"], ""),  # what the run was begun with
+        (["--resume=mine", "--phases", "stand,walk"], "stand,walk"),
+    ],
+)
+def test_what_he_is_taught_is_said_once(words, taught):
+    assert parse(["train", *words]).taught == taught
+
+
+def test_what_is_said_twice_is_refused():
+    with pytest.raises(JackError, match="Say once what he is to be taught: 'walk' or --phases stand"):
+        parse(["train", "walk", "--phases", "stand"]).run()
+
+
+def test_what_a_phase_learns_from_arrives_in_every_way_to_train(tmp_path, monkeypatch):
+    from jack_trainer import alone
+
+    asked, started = [], []
+    monkeypatch.setattr(alone, "train_alone", lambda options, report: asked.append(options) or 0)
+    monkeypatch.setattr(training, "run_graph", lambda specs, runs, act: started.append(specs[-1].parameters) or 0)
+    monkeypatch.chdir(tmp_path)
+    words = ["train", "--phases", "walk,natural", "--from", "mine", "--clips", "a.safetensors", "b.safetensors"]
+    assert parse([*words, "--bags", "bags/one", "--no-live"]).run() == 0
+    assert parse([*words, "--bags", "bags/one"]).run() == 0
+    (alone_options,), (live,) = asked, started
+    assert (alone_options.phase, alone_options.parent, alone_options.bags) == (
+        "walk,natural", Path("mine"), (Path("bags/one"),),
+    )  # fmt: skip
+    assert alone_options.clips == (Path("a.safetensors"), Path("b.safetensors"))
+    assert (live["parent"], live["bags"]) == ("mine", (str(tmp_path / "bags/one"),))
+    assert live["clips"] == (str(tmp_path / "a.safetensors"), str(tmp_path / "b.safetensors"))
 
 
 def test_a_simulated_jack_can_be_asked_to_walk_and_a_real_one_not(tmp_path):
@@ -58,7 +103,7 @@ def test_an_env_is_trained_instead_of_jack(tmp_path, monkeypatch):
 
 def test_a_live_training_gets_all_that_a_lonely_one_gets(tmp_path, monkeypatch):
     started = []
-    monkeypatch.setattr(cli, "run_graph", lambda specs, runs, act: started.append(specs) or 0)
+    monkeypatch.setattr(training, "run_graph", lambda specs, runs, act: started.append(specs) or 0)
     words = ["train", "--randomization", "wide", "--environments", "8", "--brain", "small", "--runs", str(tmp_path)]
     assert parse(words).run() == 0
     parameters = started[0][-1].parameters
@@ -80,7 +125,7 @@ def test_resume_without_a_name_means_the_newest_run():
 
 def test_deploy_reaches_the_hardware_that_is_described(tmp_path, monkeypatch):
     started = []
-    monkeypatch.setattr(cli, "run_graph", lambda specs, runs, act: started.extend(specs) or 0)
+    monkeypatch.setattr(deploying, "run_graph", lambda specs, runs, act: started.extend(specs) or 0)
     words = ["--robot", "g1", "--interface", "forward_command", "--kind", "effort", "--prefix", "g1/"]
     assert parse(["deploy", "--policy", "", "--runs", str(tmp_path), *words, "--joints", "a,b"]).run() == 0
     driver, brain = started

@@ -28,12 +28,14 @@ class Ear:
 
 
 def result(reason="passed", survival=0.98):
-    return SimpleNamespace(reason=reason, survival=survival, step=1_234_567, seconds=183.4, run=Path("run"))
+    return SimpleNamespace(
+        reason=reason, survival=survival, step=1_234_567, seconds=183.4, run=Path("run"), forgot=""
+    )
 
 
 @pytest.fixture
 def teach(monkeypatch):
-    """Put a stand-in for the school where the lesson looks for it; its `run` is the given function."""
+    """Put a stand-in for the course where the lesson looks for it; its `run` is the given function."""
 
     def make(run):
         class School:
@@ -43,9 +45,9 @@ def teach(monkeypatch):
             def run(self, should_stop):
                 return run(self, should_stop)
 
-        module = types.ModuleType("jack_trainer.school")
-        module.School = School
-        monkeypatch.setitem(sys.modules, "jack_trainer.school", module)
+        module = types.ModuleType("jack_trainer.course")
+        module.Course = School
+        monkeypatch.setitem(sys.modules, "jack_trainer.course", module)
 
     return make
 

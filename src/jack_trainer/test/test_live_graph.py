@@ -97,9 +97,10 @@ def test_nothing_is_written_about_what_did_not_end_well(trained, written, stoppe
 
 
 def test_a_training_alone_is_written_about_unless_it_was_interrupted(trained, written, tmp_path, monkeypatch):
-    result = SimpleNamespace(reason="steps", survival=0.5, step=1, seconds=1.0, run=tmp_path, policy=trained.policy)
+    told = {"reason": "steps", "survival": 0.5, "step": 1, "seconds": 1.0, "forgot": ""}
+    result = SimpleNamespace(**told, run=tmp_path, policy=trained.policy)
     school = SimpleNamespace(run=lambda should_stop: result)
-    monkeypatch.setattr(alone, "School", lambda *_: school)
+    monkeypatch.setattr(alone, "Course", lambda *_: school)
     monkeypatch.setattr(alone, "PERIOD", 0.0)
     assert alone.train_alone(alone.TrainOptions()) == OK and written == []
     assert alone.train_alone(alone.TrainOptions(), report=True) == OK and written == [tmp_path, "left"]

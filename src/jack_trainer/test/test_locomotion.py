@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from jack_contract.errors import ContractError
 from jack_contract.gait import Rhythm
 from jack_contract.rotation import xyzw_to_wxyz
 from jack_sim.randomization import OFF, ON, fixed
@@ -220,6 +221,35 @@ def test_who_is_told_to_walk_is_shown_the_rhythm_and_moved_by_it(make_locomotion
         rhythm.pace[walking], environment.command[walking]
     )  # by now he is as fast as asked
     assert (np.abs(offsets[walking]) > 1e-9).any(axis=-1).all()
+
+
+def test_a_task_may_have_a_beat_of_its_own(make_locomotion, monkeypatch):
+    """A cycle of 1.04 s: a quarter of it after 13 control periods in which he walks; he is judged after one."""
+    environment = make_locomotion(3, command=ASKED, still=0.0, gait_period=1.04)
+    freeze(environment, monkeypatch)
+    environment.reset()
+    begun = environment.state_dict()["phase"].copy()
+    seen = [environment.step(still(environment)) for _ in range(15)][-1].observation
+    gait = environment.contract.gait
+    assert environment.contract.gait.period == 0.52 and environment.gait == replace(gait, period=1.04)
+    walked = (environment.state_dict()["phase"] - begun) % 1.0
+    assert ((walked > 0.2) & (walked <= 0.25)).all()  # the pace takes two periods until it is one
+    np.testing.assert_array_equal(seen.command[:, 0] > 0, True)
+    settled = [environment.step(still(environment)) and environment.settled.all() for _ in range(40)]
+    assert settled.index(True) == 52 - 15
+
+
+@pytest.mark.parametrize(("glide", "period"), [(0.0, 0.52), (0.5, 0.78), (1.0, 1.04)])
+def test_the_beat_glides_to_the_tasks_own(make_locomotion, glide, period):
+    environment = make_locomotion(1, gait_period=1.04)
+    environment.glide = glide
+    assert environment.gait.period == pytest.approx(period)
+    assert make_locomotion(1).gait.period == 0.52
+
+
+def test_a_beat_beyond_reason_is_refused(make_locomotion):
+    with pytest.raises(ContractError, match=r"0\.3 to 2 s"):
+        make_locomotion(1, gait_period=0.2).reset()
 
 
 # -- what is rewarded

@@ -8,7 +8,8 @@ import torch
 from scipy import stats
 
 from jack_brain.network.brain import Inputs
-from jack_trainer.rl.ppo import BreakdownError, EpisodeLog, divergence, entropy, log_probability
+from jack_trainer.rl.episodes import EpisodeLog
+from jack_trainer.rl.ppo import BreakdownError, divergence, entropy, log_probability
 from jack_trainer.rl.rollout import Samples
 from jack_trainer.tasks.environment import Observation, Transition
 
@@ -73,7 +74,7 @@ def test_it_learns_the_toy(make_learner):
     after = reward_of_the_mean(learner)
     assert before < 0.6  # E exp(-|x|^2) over the square, what doing nothing pays: 0.558
     assert after > 0.85
-    assert told.noise < 0.5  # surer of itself than at the start
+    assert told["noise"] < 0.5  # surer of itself than at the start
 
 
 def test_a_seed_decides_everything_bit_for_bit(make_learner):
@@ -268,7 +269,7 @@ def test_the_average_does_not_act(make_learner):
     learner.iterate()
     with torch.no_grad():
         learner.average.action_head.linear.weight.fill_(math.nan)
-    assert math.isfinite(learner.iterate().gradient_norm)
+    assert math.isfinite(learner.iterate()["gradient_norm"])
 
 
 # -- the noise
@@ -311,13 +312,13 @@ def test_the_trunk_learns_to_feel_what_it_was_told(make_learner):
 def test_a_policy_that_hardly_moves_learns_faster(make_learner):
     # aim out of reach: each of 4 minibatches multiplies by 1.5; 1e-3 * 1.5^4 = 5.0625e-3
     learner = make_learner(rate=1e-3, rate_bounds=(1e-5, 1.0), divergence=1e9, epochs=1, minibatches=4)
-    assert learner.iterate().rate == pytest.approx(5.0625e-3)
+    assert learner.iterate()["rate"] == pytest.approx(5.0625e-3)
 
 
 def test_the_rate_stays_within_its_bounds(make_learner):
-    assert make_learner(rate=1e-3, rate_bounds=(1e-5, 2e-3), divergence=1e9).iterate().rate == 2e-3
+    assert make_learner(rate=1e-3, rate_bounds=(1e-5, 2e-3), divergence=1e9).iterate()["rate"] == 2e-3
     # aim of nothing: the first minibatch has not moved yet, every later one moved too far
-    assert make_learner(rate=1e-3, rate_bounds=(9e-4, 1.0), divergence=1e-12).iterate().rate == 9e-4
+    assert make_learner(rate=1e-3, rate_bounds=(9e-4, 1.0), divergence=1e-12).iterate()["rate"] == 9e-4
 
 
 def test_between_half_and_twice_the_aim_the_rate_stays(make_learner):

@@ -10,8 +10,8 @@ from rich.console import Console
 
 from jack_contract.contract import default_contract
 from jack_contract.errors import JackError
-from jack_trainer import cli
 from jack_trainer.cli import Bags, Record, parse
+from jack_trainer.commands import record as recording_command
 from jack_trainer.imitation import record_session
 from jack_trainer.imitation.bag_file import Subject
 from jack_trainer.imitation.definitions import define
@@ -186,7 +186,7 @@ def test_the_graph_is_the_deployed_one_and_a_recorder(tmp_path):
 
 def test_the_command_line_says_what_is_recorded(tmp_path, monkeypatch):
     started = []
-    monkeypatch.setattr(cli, "run_graph", lambda specs, runs, act: started.append(specs) or 0)
+    monkeypatch.setattr(recording_command, "run_graph", lambda specs, runs, act: started.append(specs) or 0)
     words = ["record", "--episodes", "3", "--seconds", "5", "--instruction", "walk", "--bags", str(tmp_path)]
     command = parse([*words, "--no-camera", "--operator", "none"])
     assert isinstance(command, Record) and command.run() == 0

@@ -13,7 +13,7 @@ from contextlib import suppress
 import pytest
 import rclpy
 from action_msgs.msg import GoalStatus
-from diagnostic_msgs.msg import DiagnosticArray
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from geometry_msgs.msg import Twist
 from jack_msgs.action import Record
 from jack_msgs.msg import RecorderStatus
@@ -42,12 +42,12 @@ PICTURES = f"{SPACE}/camera/image_raw/compressed"
 LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL, reliability=ReliabilityPolicy.RELIABLE)
 
 
-def start_recorder(domain, folder, **parameters):
+def start_recorder(domain, folder, before=(), **parameters):
     given = [word for name, value in parameters.items() for word in ("-p", f"{name}:={value}")]
     environment = os.environ | {"ROS_DOMAIN_ID": str(domain), "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST"}
     command = [sys.executable, "-m", "jack_trainer.recorder_node", "--ros-args", "-r", f"__ns:={SPACE}"]
     command += ["-p", f"folder:={folder}", *given]
-    return subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
+    return subprocess.Popen([*before, *command], env=environment, stderr=subprocess.PIPE, text=True)
 
 
 def wait(condition, seconds=30.0):
@@ -293,6 +293,41 @@ def test_fault_27_published_is_recorded_and_dropped_at_twice_the_load(ros_domain
             assert told.received == sent + 1 and told.recorded == found.count(topic)
         assert result.dropped == facts.dropped > 0, f"{sent} pairs were no load"
         assert facts.gaps == [JOINTS]
+    finally:
+        recorder.kill()
+        recorder.wait()
+        world.close()
+
+
+def test_fault_26_a_full_disk_ends_an_episode_in_order_and_the_node_goes_on(ros_domain, tmp_path):
+    mount = 'mount -t tmpfs -o size=6m tmpfs "$1" && shift && exec "$@"'
+    words = [shutil.which("unshare") or "", "-rm", "sh", "-c", mount, "sh", str(tmp_path)]
+    if not words[0] or subprocess.run([*words, "true"], capture_output=True, check=False).returncode:
+        pytest.skip("This user may not mount a file system of his own.")
+    sizes = {"queue_bytes": 500_000, "reserve_bytes": 2_000_000, "look_back_bytes": 0}
+    world, recorder = World(ros_domain), start_recorder(ros_domain, tmp_path / "bags", before=words, **sizes)
+    try:
+        world.ready(recorder)
+        handle = world.goal(name="full")
+        noise, slowest, begun = array.array("B", os.urandom(20_000)), 0.0, time.monotonic()
+        future = handle.get_result_async()
+        while not future.done():
+            assert time.monotonic() < begun + 30.0, "it never noticed"
+            before = time.monotonic()
+            world.pictures.publish(CompressedImage(data=noise))
+            slowest = max(slowest, time.monotonic() - before)
+            time.sleep(0.005)
+        status, result = future.result().status, future.result().result
+        assert status == GoalStatus.STATUS_ABORTED and result.success, (
+            "it is whole, and not as long as it should be"
+        )
+        assert "the disk is nearly full" in result.message and result.path.endswith("/full")
+        assert result.recorded > 100 and slowest < 0.1
+        assert world.heard().free > 1_000_000
+        told = wait(lambda: [s for m in world.diagnostics for s in m.status if s.level == DiagnosticStatus.ERROR])
+        assert "nearly full" in told[-1].message
+        status, result = world.result(world.goal(name="again"))
+        assert status == GoalStatus.STATUS_ABORTED and "The disk is nearly full" in result.message
     finally:
         recorder.kill()
         recorder.wait()

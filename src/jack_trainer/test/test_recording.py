@@ -165,6 +165,7 @@ def test_what_rosbag2_wants_to_know_is_beside_it(tmp_path):
     assert "*id" not in text, "references are YAML, but not everybody's"
     assert (told["version"], told["storage_identifier"], told["relative_file_paths"]) == (9, "mcap", ["one_0.mcap"])
     assert told["message_count"] == 2 and told["files"][0]["message_count"] == 2
+    assert shape(told) == AS_IN_JAZZY
     quality = {
         entry["topic_metadata"]["name"]: entry["topic_metadata"]["offered_qos_profiles"][0]["durability"]
         for entry in told["topics_with_message_count"]
@@ -172,6 +173,35 @@ def test_what_rosbag2_wants_to_know_is_beside_it(tmp_path):
     assert quality == {"/joint_states": "volatile", "/words": "transient_local"}
     now = time.time_ns()
     assert now - 60 * SECOND < told["starting_time"]["nanoseconds_since_epoch"] <= now
+
+
+def shape(told):
+    """The keys of nested data, and of the first entry of lists; data of ours is left out."""
+    if isinstance(told, dict):
+        return {key: shape(value) if key != "custom_data" else "" for key, value in told.items()}
+    return [shape(told[0])] if isinstance(told, list) else ""
+
+
+_TIME = {"sec": "", "nsec": ""}
+_QUALITY = {"history": "", "depth": "", "reliability": "", "durability": "", "deadline": _TIME, "lifespan": _TIME}
+_QUALITY |= {"liveliness": "", "liveliness_lease_duration": _TIME, "avoid_ros_namespace_conventions": ""}
+_TOPIC = {"name": "", "type": "", "serialization_format": "", "offered_qos_profiles": [_QUALITY]}
+_EXTENT = {"duration": {"nanoseconds": ""}, "starting_time": {"nanoseconds_since_epoch": ""}, "message_count": ""}
+#: What `ros2 bag record -s mcap` of ROS 2 Jazzy writes into metadata.yaml.
+AS_IN_JAZZY = {
+    **_EXTENT,
+    "version": "",
+    "storage_identifier": "",
+    "topics_with_message_count": [
+        {"topic_metadata": _TOPIC | {"type_description_hash": ""}, "message_count": ""},
+    ],
+    "compression_format": "",
+    "compression_mode": "",
+    "relative_file_paths": [""],
+    "files": [{"path": "", **_EXTENT}],
+    "custom_data": "",
+    "ros_distro": "",
+}
 
 
 # -- what belongs to an episode
@@ -578,6 +608,17 @@ def fine(**changes):
         for name in ("joint_states", "imu/data", "joint_command")
     }
     return Facts(name="one", ended="asked", topics=topics).model_copy(update=changes)
+
+
+def test_metadata_of_a_few_lines_cannot_stand_for_gigabytes(tmp_path):
+    lines = ["rosbag2_bagfile_information:", "  a0: &a0 [x, x, x, x, x, x, x, x, x, x]"]
+    lines += [f"  a{i}: &a{i} [{', '.join(10 * [f'*a{i - 1}'])}]" for i in range(1, 30)]
+    lines += ["  custom_data: {name: one, topics: *a29, joints: *a29}"]
+    (tmp_path / "metadata.yaml").write_text("\n".join(lines))
+    begun = time.monotonic()
+    with pytest.raises(JackError, match="it has references"):
+        read_facts(tmp_path)
+    assert time.monotonic() - begun < 1.0
 
 
 def test_an_episode_is_fit_unless_something_is_wrong_with_it():

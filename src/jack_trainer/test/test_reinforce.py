@@ -133,8 +133,8 @@ def test_it_learns():
     with torch.no_grad():
         mean = pupil.brain(Inputs(torch.zeros(1, 1, 1))).mean
     assert abs(float(mean) - 0.5) < 0.25
-    assert last.discounted_return > first.discounted_return
-    assert last.steps == sum(range(1, 33))
+    assert last["discounted_return"] > first["discounted_return"]
+    assert pupil.samples == last["steps"] == sum(range(1, 33))
 
 
 def test_the_value_head_is_left_alone():
@@ -146,7 +146,7 @@ def test_the_value_head_is_left_alone():
 
 def test_a_seed_decides_everything():
     pupils = [learner(seed=s) for s in (1, 1, 2)]
-    told = [[pupil.iterate().loss for _ in range(3)] for pupil in pupils]
+    told = [[pupil.iterate()["loss"] for _ in range(3)] for pupil in pupils]
     assert told[0] == told[1] != told[2]
 
 

@@ -3,6 +3,7 @@ import re
 import shlex
 from dataclasses import asdict
 from html.parser import HTMLParser
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -14,13 +15,14 @@ from jack_brain.network.export import PolicyExporter
 from jack_brain.policy import Policy
 from jack_contract.errors import JackError
 from jack_sim.errors import CameraError
-from jack_trainer import charts, film
+from jack_trainer import charts, film, transcript
 from jack_trainer.charts import Curve, read_curves
 from jack_trainer.cli import Train, parse
 from jack_trainer.film import Act, Film, film_aside, make_film
 from jack_trainer.page import Facts, command_line, page
 from jack_trainer.report import write_report
 from jack_trainer.training import TrainOptions
+from jack_trainer.transcript import Entry, Score, Transcript
 
 TERMS = ["velocity", "yaw_rate", "foot_slip"]
 EVIL = '<script>alert("x")</script>'
@@ -139,6 +141,35 @@ def test_a_run_with_nothing_in_it_still_has_a_page(tmp_path):
         assert words in text, words
 
 
+def score(survived):
+    return Score(episodes=100, survived=survived, velocity_error=0.1, yaw_rate_error=0.2)
+
+
+def test_the_matrix_of_phases_and_skills_says_what_was_kept_and_what_was_not(run):
+    entries = [
+        Entry(phase="stand", ended="passed", scores={"stand": score(97)}),
+        Entry(phase=EVIL, parent="ab" * 32, parent_phase="stand", begun=1000, clips={"cd" * 32: EVIL},
+              scores={EVIL: score(99), "stand": score(80)}, forgot=[f"stand: {EVIL}"], ended="passed"),
+    ]  # fmt: skip
+    transcript.write(run, Transcript(entries=entries))
+    text = make(run)
+    seen = Page(text)
+    assert not set(seen.tags) & {"script"}
+    rows = re.findall(r"<tr>(<td>(?:stand|&lt;script).*?)</tr>", text)
+    cells = [re.findall(r'<td(?: class="(\w+)")?>(.*?)</td>', row) for row in rows[:2]]
+    assert [[mark for mark, _ in row[1:3]] for row in cells] == [["kept", "kept"], ["lost", "kept"]]
+    assert [words.split(",")[0] for row in cells for _, words in row[1:3]] == ["97%", "", "80%", "99%"]
+    assert "stand, step 1,000 (abababab)" in seen.text and "1 clip:" in seen.text
+    assert "is kept, not published. stand: <script>" in seen.text
+
+
+def test_without_a_transcript_there_is_no_matrix_and_a_torn_one_is_named(run):
+    assert "what he kept" not in make(run)
+    (run / transcript.NAME).write_text('{"version": "<i>"}')
+    text = make(run)
+    assert "transcript.json is no transcript: version" in text and "<i>" not in text
+
+
 def test_an_evaluation_that_is_none_is_named(run):
     (run / "evaluation.json").write_text('{"columns": "<i>"}')
     text = make(run)
@@ -157,6 +188,14 @@ def test_the_command_line_of_a_training_can_be_typed():
     asked = parse(words[1:])
     assert isinstance(asked, Train) and (asked.phase, asked.seed, asked.brain) == ("walk", 3, "small")
     assert (asked.randomization, asked.environments) == ("wide", TrainOptions.environments)
+
+
+def test_the_command_line_of_a_course_can_be_typed():
+    given = {"parent": Path("runs/a run"), "clips": (Path("a b.safetensors"), Path("c.safetensors"))}
+    words = shlex.split(command_line(asdict(TrainOptions("walk,natural", seed=3, **given))))
+    asked = parse(words[1:])
+    assert isinstance(asked, Train) and (asked.taught, asked.parent) == ("walk,natural", "runs/a run")
+    assert (asked.clips, asked.bags) == (given["clips"], ())
 
 
 def test_a_resumed_run_has_one_curve(tmp_path):

@@ -482,7 +482,7 @@ def test_the_command_line_reaches_the_retargeting(tmp_path, monkeypatch):
     assert files == (Path("a.bvh"), Path("b.amc"))
     assert order == command.Order(tmp_path, True, 1.2, Path("b.asf"), "")
     with pytest.raises(JackError, match=r"\./jack mocap retarget FILE"):
-        cli.Retarget(()).run()
+        cli.parse(["mocap", "retarget"]).run()
 
 
 def test_a_film_shows_jack_and_the_person(tmp_path, clip, body, robot):

@@ -57,7 +57,7 @@ def whole(tmp_path_factory):
 @pytest.fixture
 def make_school(whole, tmp_path, monkeypatch):
     """A school of a few robots that saves after every update, and whose examinations find nobody standing."""
-    traced, brain = whole[0]._exporter, whole[0].ppo.average
+    traced, brain = whole[0]._exporter, whole[0].learner.average
 
     class Exporter:
         """Tracing takes seconds: the one traced brain lends its graph to the weights of all the others."""
@@ -162,13 +162,13 @@ def test_a_published_policy_loads_and_decides_as_the_average_brain(make_school, 
     policy = Policy.load(notes.files[-1], contract, PATIENT)
     assert (policy.phase, policy.step, policy.sha256) == ("walk", 2 * UPDATE, told.sha256)
     assert policy.provenance["run"] == student.run_folder.name
-    history, command = student.environment.reset().proprioception[0], np.array([0.5, -0.1, 0.3], np.float32)
+    history, command = student.learner.environment.reset().proprioception[0], np.array([0.5, -0.1, 0.3], np.float32)
     action, value = policy.infer(history, command)
     asked = Inputs(torch.from_numpy(history)[None], torch.from_numpy(command)[None])
     with torch.no_grad():
-        output, newest = student.ppo.average(asked), student.brain(asked)
+        output, newest = student.learner.average(asked), student.learner.brain(asked)
     np.testing.assert_allclose(action, output.mean[0], atol=1e-5)
-    assert value == pytest.approx(float(student.brain.value_normaliser.restore(output.value)), abs=1e-4)
+    assert value == pytest.approx(float(student.learner.brain.value_normaliser.restore(output.value)), abs=1e-4)
     assert np.abs(action - newest.mean[0].numpy()).max() > 1e-3
 
 
@@ -178,11 +178,11 @@ def test_the_average_brain_is_the_one_that_is_examined(make_school, monkeypatch)
         school, "evaluate", lambda decide, *_: decided.append(decide(seen)) or Evaluation(100, 0, 0.5, -1.0)
     )
     student = make_school(2)
-    seen = student.environment.reset()
+    seen = student.learner.environment.reset()
     student.run()
     asked = Inputs(torch.from_numpy(seen.proprioception), torch.from_numpy(seen.command))
     with torch.no_grad():
-        expected, newest = student.ppo.average(asked).mean.numpy(), student.brain(asked).mean.numpy()
+        expected, newest = student.learner.average(asked).mean.numpy(), student.learner.brain(asked).mean.numpy()
     np.testing.assert_array_equal(decided[-1], expected)
     assert not np.array_equal(expected, newest)
 
@@ -247,8 +247,8 @@ def test_fault_21_fifty_updates_and_fifty_are_a_hundred_bit_for_bit(make_school,
 
 def test_the_learner_knows_how_much_is_over(make_school, monkeypatch):
     school, seen = make_school(4), []
-    iterate = school.ppo.iterate
-    monkeypatch.setattr(school.ppo, "iterate", lambda: (seen.append(school.ppo.progress), iterate())[1])
+    iterate = school.learner.iterate
+    monkeypatch.setattr(school.learner, "iterate", lambda: (seen.append(school.learner.progress), iterate())[1])
     school.run()
     assert seen == [0.0, 0.25, 0.5, 0.75]
 
@@ -333,7 +333,7 @@ def test_who_falls_in_training_is_not_examined_before_the_end(make_school, monke
     examined = []
     monkeypatch.setattr(school, "evaluate", lambda *_: examined.append(1) or Evaluation(100, 100, 20.0, 60.0))
     student = make_school(3, until_passed=True)
-    student.ppo.episodes.lengths.extend([10] * 100)
+    student.learner.episodes.lengths.extend([10] * 100)
     assert student.run().step == 3 * UPDATE and len(examined) == 1
 
 
@@ -345,9 +345,9 @@ def test_who_lasts_in_training_is_worth_examining(make_school, lengths, looks):
     """A hundred episodes, a quarter of the time on his feet; an episode has 1000 control periods."""
     student = make_school(until_passed=True)
     assert not student._looks_passed()
-    student.environment._level[:] = 1.0  # all of it is asked of him
-    student.ppo.episodes.lengths.extend(lengths)
-    assert student.environment.limit == 1000 and student._looks_passed() == looks
+    student.learner.environment._level[:] = 1.0  # all of it is asked of him
+    student.learner.episodes.lengths.extend(lengths)
+    assert student.learner.environment.limit == 1000 and student._looks_passed() == looks
 
 
 @pytest.mark.parametrize(("interval", "young"), [(1000.0, 120.0), (1e-9, 1e-15)], ids=["ever", "in old age"])
@@ -371,7 +371,7 @@ def test_survival_is_that_of_the_last_policy(make_school, monkeypatch):
 def test_who_is_not_to_stop_early_does_not(make_school, monkeypatch):
     monkeypatch.setattr(school, "evaluate", lambda *_: Evaluation(100, 100, 20.0, 60.0))
     student = make_school(3)
-    student.ppo.episodes.lengths.extend([student.environment.limit] * 10_000)
+    student.learner.episodes.lengths.extend([student.learner.environment.limit] * 10_000)
     result = student.run()
     assert (result.reason, result.step, result.survival) == ("passed", 3 * UPDATE, 1.0)
 
@@ -393,7 +393,7 @@ def test_fault_22_a_loss_that_is_no_number_publishes_nothing_and_keeps_the_last_
             super().on_policy(policy)
             if policy.step == 2 * UPDATE:  # after the second update all is well; the third begins with this
                 with torch.no_grad():
-                    student.brain.log_std[0] = math.nan
+                    student.learner.brain.log_std[0] = math.nan
 
     notes = Poison()
     student = make_school(10, notes)
@@ -416,7 +416,7 @@ def test_a_breakdown_that_cannot_be_kept_is_told_all_the_same(make_school, monke
     student = make_school(1)
     monkeypatch.setattr(school.breakdown, "keep", full)
     with torch.no_grad():
-        student.brain.log_std[0] = math.nan
+        student.learner.brain.log_std[0] = math.nan
     with pytest.raises(JackError, match=r"not finite .* could not be kept \(No space left on device\)"):
         student.run()
 
@@ -424,9 +424,9 @@ def test_a_breakdown_that_cannot_be_kept_is_told_all_the_same(make_school, monke
 def test_physics_that_breaks_down_costs_one_episode_and_is_counted(make_school, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)  # MuJoCo writes its warnings into a file where it stands
     student = make_school(2)
-    student.environment.world.batch.bind("qvel")[1, 8] = math.nan
+    student.learner.environment.world.batch.bind("qvel")[1, 8] = math.nan
     result = student.run()
-    assert result.reason == "steps" and student.environment.broken == 1
+    assert result.reason == "steps" and student.learner.environment.broken == 1
     assert progress_file.read(result.run).broken == 1
     events = EventAccumulator(str(result.run / "tensorboard"))
     events.Reload()
@@ -434,13 +434,13 @@ def test_physics_that_breaks_down_costs_one_episode_and_is_counted(make_school, 
     assert all(math.isfinite(event.value) for event in events.Scalars("reward/pose"))
     found = read_checkpoint(result.checkpoint)
     assert found.numbers.broken == 1 and all(tensor.isfinite().all() for tensor in found.tensors.values())
-    assert make_school(2, resume=result.run).environment.broken == 1
+    assert make_school(2, resume=result.run).learner.environment.broken == 1
 
 
 def test_a_brain_that_answers_nan_is_not_written(make_school):
     student = make_school()
     with torch.no_grad():
-        student.ppo.average.action_head.linear.bias[0] = math.nan
+        student.learner.average.action_head.linear.bias[0] = math.nan
     with pytest.raises(PolicyError, match="not finite"):
         student.save()
     assert not (student.run_folder / "checkpoints").exists()
@@ -478,7 +478,7 @@ def test_another_size_of_brain_is_refused(make_school):
 def test_other_bodies_are_pushed_as_well(make_school):
     task = PHASES["stand"].task.randomization
     pushes = {"push_interval": task.push_interval, "push_speed": task.push_speed}
-    tables = [make_school(randomization=name).environment.config.randomization for name in RANDOMIZATIONS]
+    tables = [make_school(randomization=name).learner.environment.config.randomization for name in RANDOMIZATIONS]
     assert tables == [replace(table, **pushes) for table in RANDOMIZATIONS.values()]
 
 

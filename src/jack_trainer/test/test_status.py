@@ -9,13 +9,14 @@ import pytest
 from rich.console import Console
 
 from jack_contract.errors import JackError
-from jack_trainer import progress_file, status
+from jack_trainer import progress_file, status, transcript
 from jack_trainer.cli import Report, Status, parse
 from jack_trainer.training import Progress
+from jack_trainer.transcript import Entry, Score, Transcript
 
 
-def console():
-    return Console(file=io.StringIO(), width=120)
+def console(width=120):
+    return Console(file=io.StringIO(), width=width)
 
 
 def text(console):
@@ -47,6 +48,41 @@ def test_everything_there_is_to_know_is_in_the_table(run):
         *("95 of 100 at step 900", "000000000900, 2:00 old", f"{os.getpid()} on", "running", "./jack report mine"),
     ):
         assert words in text(shown), words
+
+
+def test_each_phase_is_told_with_its_score_its_parent_and_what_it_was_learnt_from(run):
+    told = Transcript(entries=[
+        Entry(phase="stand", step=1_000_000, ended="passed", scores={"stand": score(97)}),
+        Entry(phase="walk", begun=1_000_000, parent="ab" * 32, parent_phase="stand", ended="passed",
+              scores={"walk": score(99), "stand": score(96)}),
+        Entry(phase="natural", begun=5_000_000, parent="cd" * 32, parent_phase="walk",
+              clips={"ef" * 32: "walk.txt"}, forgot=["walk: 80% of the episodes end on his feet"]),
+    ])  # fmt: skip
+    transcript.write(run, told)
+    (run / "run.json").write_text('{"options": {"phase": "stand,walk,natural,clone"}}')
+    shown = console(width=160)
+    status.show(run, shown)
+    lines = text(shown).splitlines()
+    rows = {line.split()[0]: line for line in lines if line and line.split()[:1]}
+    assert "passed" in rows["stand"] and "97%" in rows["stand"] and "a new brain" in rows["stand"]
+    assert "99%" in rows["walk"] and "stand, step 1,000,000 (abababab)" in text(shown)
+    assert "is taught, forgot" in rows["natural"] and "none yet" in rows["natural"]
+    assert "1 clip: walk.txt (efefefef)" in " ".join(text(shown).split())
+    assert "to come" in rows["clone"]
+    assert "not published: natural forgot; walk: 80% of the episodes end on his feet" in text(shown)
+
+
+def test_a_run_without_a_transcript_and_one_with_a_torn_one_are_told_as_they_are(run):
+    shown = console()
+    status.show(run, shown)
+    assert "learnt from" not in text(shown)
+    (run / transcript.NAME).write_bytes(b"{")
+    status.show(run, shown)
+    assert "is no transcript" in text(shown) and "1,000 of 4,000" in text(shown)
+
+
+def score(survived):
+    return Score(episodes=100, survived=survived, velocity_error=0.1, yaw_rate_error=0.2)
 
 
 def test_who_died_is_called_dead_and_told_how_to_go_on(run):

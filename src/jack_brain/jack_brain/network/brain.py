@@ -8,15 +8,26 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
+from jack_brain.chunk import ChunkSpec, chunk_width
+from jack_brain.network.chunk_heads import ChunkHead, chunk_head
 from jack_brain.network.heads import GaussianHead, ValueHead
 from jack_brain.network.normaliser import RunningNormaliser
 from jack_brain.network.presets import PRESETS, BrainSize
 from jack_brain.network.symmetry import Symmetry
-from jack_brain.network.tokens import CommandTokens, ImageTokens, InstructionTokens, ProprioceptionTokens
+from jack_brain.network.tokens import (
+    CommandTokens,
+    ImageTokens,
+    InstructionTokens,
+    PointerTokens,
+    ProprioceptionTokens,
+)
 from jack_brain.network.trunk import Memory, Trunk
 from jack_contract.contract import Contract
 from jack_contract.errors import JackError
 from jack_contract.observation import COMMAND_SIZE
+
+#: Name of the observation term that tells what was done last.
+_DONE = "previous_action"
 
 
 @dataclass
@@ -53,10 +64,16 @@ class Brain(nn.Module):
     Attributes:
         normaliser: of observation frames, (D,), shared by all H frames of the history.
         value_normaliser: of returns, (1,).
+        chunk_head: what makes chunks of what is seen and said; None where nobody taught it to.
     """
 
     def __init__(
-        self, contract: Contract, size: BrainSize = PRESETS["nano"], std: float = 1.0, symmetric: bool = True
+        self,
+        contract: Contract,
+        size: BrainSize = PRESETS["nano"],
+        std: float = 1.0,
+        symmetric: bool = True,
+        chunk: ChunkSpec | None = None,
     ) -> None:
         """A brain for a contract.
 
@@ -65,6 +82,7 @@ class Brain(nn.Module):
             size: of the transformer.
             std: the action distribution's standard deviation at the start, in units of action.
             symmetric: whether left and right are one to it, where the contract has a gait.
+            chunk: which action chunks it makes; None: none, and no weights for them.
         """
         super().__init__()
         self.contract, self.size = contract, size
@@ -80,6 +98,12 @@ class Brain(nn.Module):
         self.action_head = GaussianHead(size.width, contract.robot.count, std)
         self.value_head = ValueHead(size.width)
         _initialise(self)
+        self.pointer: PointerTokens | None = None
+        self.chunk_head: ChunkHead | None = None
+        if chunk is not None:  # last, so that all else begins as it does without
+            self.image = ImageTokens(camera.height, camera.width, size.width, fine=True)
+            self.pointer = PointerTokens(size.width)
+            self.chunk_head = _chunk_head(contract, size, chunk)
 
     @property
     def log_std(self) -> Tensor:
@@ -88,9 +112,22 @@ class Brain(nn.Module):
 
     def prefix(self, instruction: Tensor | None = None, image: Tensor | None = None) -> Memory | None:
         """What language and vision leave for later ticks to read; None if both are absent."""
-        blocks = [self.instruction(instruction)] if instruction is not None else []
-        blocks += [self.image(image)] if image is not None else []
-        return self.trunk.absorb(torch.cat(blocks, dim=1)) if blocks else None
+        return self.look(instruction, image)[0]
+
+    def look(
+        self, instruction: Tensor | None = None, image: Tensor | None = None
+    ) -> tuple[Memory | None, Tensor | None]:
+        """As `prefix`, and where the sentence points: scores of the picture's patches, (B, POINTERS, patches).
+
+        There are none where one of the two is absent, or nobody taught it to point.
+        """
+        words = self.instruction(instruction) if instruction is not None else None
+        patches = self.image(image) if image is not None else None
+        blocks, scores = [tokens for tokens in (words, patches) if tokens is not None], None
+        if self.pointer is not None and words is not None and patches is not None:
+            pointed, scores = self.pointer(words, patches)
+            blocks.append(pointed)
+        return self.trunk.absorb(torch.cat(blocks, dim=1)) if blocks else None, scores
 
     def state(self, proprioception: Tensor, command: Tensor | None, past: Memory | None) -> Memory:
         """The memory with the block of body and command in it."""
@@ -120,6 +157,22 @@ class Brain(nn.Module):
         output = self._tick(self.symmetry.inputs(inputs, right), value, None)
         return replace(output, mean=self.symmetry.action(output.mean, right))
 
+    def reach(self, proprioception: Tensor, past: Memory) -> Tensor:
+        """The trunk's answer to the question for a chunk, (B, 1, width), to be given to `chunk_head`.
+
+        It reads what is seen, what was said and the body, but not what was done last: who may look at his last
+        answer learns to repeat it (causal confusion, de Haan et al. 2019, arXiv 1905.11979).
+
+        Args:
+            proprioception: as in `Inputs`, (B, H, D).
+            past: of `prefix`.
+        """
+        if self.chunk_head is None:
+            raise JackError("This brain makes no action chunks: give it a ChunkSpec.")
+        tokens = self.proprioception(self.normaliser(proprioception) * self.chunk_head.reads)
+        answer, _ = self.trunk.extend(self.chunk_head.token, self.trunk.absorb(tokens, past))
+        return answer
+
     def _tick(self, inputs: Inputs, value: bool, past: Memory | None) -> Output:
         memory = self.state(inputs.proprioception, inputs.command, past)
         answer, _ = self.trunk.extend(self.action_head.token, memory)
@@ -128,6 +181,14 @@ class Brain(nn.Module):
             return Output(mean, None)
         asked, _ = self.trunk.extend(self.value_head.question(inputs.truth), memory)
         return Output(mean, self.value_head(asked), self.action_head.estimate_error(answer, inputs.truth))
+
+
+def _chunk_head(contract: Contract, size: BrainSize, spec: ChunkSpec) -> ChunkHead:
+    observation = contract.observation
+    reads = torch.ones(observation.frame_size)
+    if _DONE in observation.slices():
+        reads[observation.slices()[_DONE]] = 0.0
+    return chunk_head(size.width, spec, chunk_width(contract.robot), reads)
 
 
 def _initialise(brain: Brain) -> None:

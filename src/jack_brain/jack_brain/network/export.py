@@ -17,7 +17,21 @@ from torch import Tensor, nn
 from jack_brain import policy_file
 from jack_brain.golden import MIN_COUNT, Golden
 from jack_brain.network.brain import Brain, Inputs
-from jack_brain.policy_file import ACTION, COMMAND, PROPRIOCEPTION, VALUE
+from jack_brain.network.chunk_heads import TokenChunk
+from jack_brain.network.trunk import pack, unpack
+from jack_brain.policy_file import (
+    ACTION,
+    ATTENTION,
+    CHUNK,
+    COMMAND,
+    IMAGE,
+    INSTRUCTION,
+    PAST,
+    PREFIX,
+    PROGRESS,
+    PROPRIOCEPTION,
+    VALUE,
+)
 from jack_contract.errors import PolicyError
 from jack_contract.observation import COMMAND_SIZE
 
@@ -32,7 +46,9 @@ class PolicyExporter:
         """Trace a brain.
 
         Args:
-            brain: may be trained on meanwhile; each export takes its weights as they are then.
+            brain: may be trained on meanwhile; each export takes its weights as they are then. One that makes
+                chunks becomes one file with two graphs in it, which share their weights: a picture and a sentence
+                to a prefix, and the tick.
             command: whether the policy reads the velocity command: as it was trained.
             value: whether the file can say what it expects.
         """
@@ -77,28 +93,73 @@ class _PolicyGraph(nn.Module):
         self.brain = brain
         self.inputs = [PROPRIOCEPTION, COMMAND] if command else [PROPRIOCEPTION]
         self.outputs = [ACTION, VALUE] if value else [ACTION]
+        if brain.chunk_head is not None:
+            if not command:
+                raise PolicyError("A brain that makes chunks is exported with commands: his legs follow them.")
+            self.inputs += [INSTRUCTION, IMAGE, PAST]
+            self.outputs += [CHUNK, PROGRESS, PREFIX, ATTENTION]
 
-    def forward(self, proprioception: Tensor, command: Tensor | None = None) -> tuple[Tensor, ...]:
+    def forward(
+        self,
+        proprioception: Tensor,
+        command: Tensor | None = None,
+        instruction: Tensor | None = None,
+        image: Tensor | None = None,
+        past: Tensor | None = None,
+    ) -> tuple[Tensor, ...]:
         output = self.brain(Inputs(proprioception, command), value=VALUE in self.outputs)
-        if output.value is None:
-            return (output.mean,)
-        return output.mean, self.brain.value_normaliser.restore(output.value)
+        answers = [output.mean]
+        if output.value is not None:
+            answers.append(self.brain.value_normaliser.restore(output.value))
+        if self.brain.chunk_head is not None and past is not None:
+            answer = self.brain.reach(proprioception, unpack(past, self.brain.size.heads))
+            answers += [*self.brain.chunk_head(answer), *self.look(instruction, image)]
+        return tuple(answers)
 
+    def look(self, instruction: Tensor | None, image: Tensor | None) -> tuple[Tensor, Tensor]:
+        """What sentences and pictures leave for later ticks, packed, and where they point, (B, rows, columns)."""
+        memory, scores = self.brain.look(instruction, image)
+        assert memory is not None and scores is not None
+        return pack(memory), scores[:, 0].softmax(-1).unflatten(-1, self.brain.image.grid)
+
+    @torch.no_grad()
     def examples(self, count: int) -> tuple[Tensor, ...]:
         """Inputs as the brain met them: frames around their running mean, each with its own spread."""
         generator = torch.Generator().manual_seed(0)
-        observation, normaliser = self.brain.contract.observation, self.brain.normaliser
+        contract, normaliser = self.brain.contract, self.brain.normaliser
+        observation, words, camera = contract.observation, contract.instruction, contract.camera
         noise = torch.randn(count, observation.history, observation.frame_size, generator=generator)
         command = torch.rand(count, COMMAND_SIZE, generator=generator) * 2 - 1
-        return (normaliser.mean + noise * normaliser.var.sqrt(), command)[: len(self.inputs)]
+        found = {PROPRIOCEPTION: normaliser.mean + noise * normaliser.var.sqrt(), COMMAND: command}
+        if PAST in self.inputs:
+            sentence = torch.randint(0, words.vocabulary, (count, words.length), generator=generator)
+            shape = (count, 3, camera.height, camera.width)
+            picture = torch.randint(0, 256, shape, generator=generator, dtype=torch.uint8)
+            past, _ = self.look(sentence, picture)
+            found |= {INSTRUCTION: sentence, IMAGE: picture, PAST: past}
+        return tuple(found[name] for name in self.inputs)
 
 
 @torch.no_grad()
 def _golden(graph: _PolicyGraph) -> Golden:
-    inputs = graph.examples(MIN_COUNT)
+    inputs = _clearest(graph, MIN_COUNT)
     arrays = zip([*graph.inputs, *graph.outputs], [*inputs, *graph(*inputs)], strict=True)
     found = {name: tensor.numpy() for name, tensor in arrays}
-    return Golden(found[PROPRIOCEPTION], found.get(COMMAND), found[ACTION], found.get(VALUE))
+    told = (found.get(name) for name in (COMMAND, ACTION, VALUE, INSTRUCTION, IMAGE, CHUNK))
+    return Golden(found[PROPRIOCEPTION], *told)  # type: ignore[arg-type] - there is always an action
+
+
+def _clearest(graph: _PolicyGraph, count: int) -> tuple[Tensor, ...]:
+    """Examples; of many those whose tokens are least in doubt, for another machine rounds otherwise."""
+    head = graph.brain.chunk_head
+    if not isinstance(head, TokenChunk):
+        return graph.examples(count)
+    inputs = graph.examples(4 * count)
+    found = dict(zip(graph.inputs, inputs, strict=True))
+    answer = graph.brain.reach(found[PROPRIOCEPTION], unpack(found[PAST], graph.brain.size.heads))
+    best = head.logits(head.norm(answer.squeeze(1))).topk(2, dim=-1).values
+    clear = (best[..., 0] - best[..., 1]).amin(dim=-1).topk(count).indices
+    return tuple(tensor[clear] for tensor in inputs)
 
 
 def _bytes(tensor: Tensor) -> bytes:

@@ -8,10 +8,12 @@ from torch import Tensor, nn
 from jack_brain.network.heads import VELOCITY_GAIN
 from jack_contract.errors import ShapeError
 
-#: Pixels along one side of the square that becomes one token.
-PATCH = 16
-#: Channels of the first stage of the image stem.
+#: Pixels along one side of the square that becomes one token, coarse and fine.
+PATCH, FINE_PATCH = 16, 8
+#: Channels of the first stage of the image stem; of a fine one the second has twice as many.
 STEM_CHANNELS = 16
+#: Ways in which a sentence points at a picture; the first is the one that is taught where the named object is.
+POINTERS = 4
 #: Id that fills an instruction up to its length; its embedding is zero.
 PADDING = 0
 
@@ -75,17 +77,20 @@ class InstructionTokens(nn.Module):
 
 
 class ImageTokens(nn.Module):
-    """A picture, one token for each patch of 16 x 16 pixels, by two strided convolutions."""
+    """A picture, a token for each patch.
 
-    def __init__(self, height: int, width_px: int, width: int) -> None:
+    Coarse: patches of 16 x 16 pixels, each for itself. Fine, for who is to put his hand on things: of 8 x 8, by
+    three convolutions that overlap, so that a token knows where in its patch, and beyond, something is.
+    """
+
+    def __init__(self, height: int, width_px: int, width: int, fine: bool = False) -> None:
         super().__init__()
-        self.shape = (3, height, width_px)
-        count = -(-height // PATCH) * -(-width_px // PATCH)
-        self.pad = (0, -width_px % PATCH, 0, -height % PATCH)
-        self.stem = nn.Sequential(
-            nn.Conv2d(3, STEM_CHANNELS, 4, stride=4), nn.GELU(), nn.Conv2d(STEM_CHANNELS, width, 4, stride=4)
-        )
-        self.positions = nn.Parameter(torch.empty(count, width))
+        self.shape, patch = (3, height, width_px), FINE_PATCH if fine else PATCH
+        #: patches from top to bottom, and from left to right
+        self.grid = (-(-height // patch), -(-width_px // patch))
+        self.pad = (0, -width_px % patch, 0, -height % patch)
+        self.stem = _fine_stem(width) if fine else _coarse_stem(width)
+        self.positions = nn.Parameter(torch.empty(self.grid[0] * self.grid[1], width))
         nn.init.normal_(self.positions, std=width**-0.5)
 
     def forward(self, image: Tensor) -> Tensor:
@@ -95,3 +100,44 @@ class ImageTokens(nn.Module):
         pixels = image.float() / 255.0 if image.dtype == torch.uint8 else image
         patches = self.stem(nn.functional.pad(pixels - 0.5, self.pad))
         return patches.flatten(2).transpose(1, 2) + self.positions
+
+
+def _coarse_stem(width: int) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Conv2d(3, STEM_CHANNELS, 4, stride=4), nn.GELU(), nn.Conv2d(STEM_CHANNELS, width, 4, stride=4)
+    )
+
+
+def _fine_stem(width: int) -> nn.Sequential:
+    first, second = STEM_CHANNELS, 2 * STEM_CHANNELS
+    return nn.Sequential(
+        nn.Conv2d(3, first, 5, stride=2, padding=2),
+        nn.GELU(),
+        nn.Conv2d(first, second, 3, stride=2, padding=1),
+        nn.GELU(),
+        nn.Conv2d(second, width, 3, stride=2, padding=1),
+    )
+
+
+class PointerTokens(nn.Module):
+    """Where a sentence points in a picture: a few tokens, each a mean of patches, weighted by how they match."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.words_norm = nn.LayerNorm(width, bias=False)
+        self.patches_norm = nn.LayerNorm(width, bias=False)
+        self.query = nn.Linear(width, POINTERS * width)
+        self.key = nn.Linear(width, POINTERS * width)
+
+    def forward(self, words: Tensor, patches: Tensor) -> tuple[Tensor, Tensor]:
+        """Of words (B, L, width) and patches (B, P, width).
+
+        Returns:
+            Tokens, (B, POINTERS, width), and scores of the patches before they are squeezed to weights, for each
+            pointer, (B, POINTERS, P).
+        """
+        width = words.shape[-1]
+        query = self.query(self.words_norm(words.sum(1))).unflatten(-1, (POINTERS, width))
+        key = self.key(self.patches_norm(patches)).unflatten(-1, (POINTERS, width))
+        scores = (key.transpose(1, 2) @ query.unsqueeze(-1)).squeeze(-1) * width**-0.5
+        return scores.softmax(-1) @ patches, scores

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import cast
 
-from torch import Tensor, cat, nn, softmax
+from torch import Tensor, cat, nn, softmax, stack
 from torch.nn import functional
 
 from jack_brain.network.presets import BrainSize
@@ -22,6 +22,17 @@ Memory = tuple[KeysValues, ...]
 
 #: Up to this many keys, attention written as multiply-and-sum beats the fused kernel on a CPU.
 FEW_KEYS = 8
+
+
+def pack(memory: Memory) -> Tensor:
+    """A memory as one tensor, (B, 2 layers, tokens, width): keys and values of each layer in turn."""
+    return stack([part.flatten(2) for layer in memory for part in layer], dim=1)
+
+
+def unpack(packed: Tensor, heads: int) -> Memory:
+    """The memory that `pack` made a tensor of."""
+    parts = [part.unflatten(-1, (heads, -1)) for part in packed.unbind(1)]
+    return tuple(zip(parts[::2], parts[1::2], strict=True))
 
 
 def attend(query: Tensor, keys: Tensor, values: Tensor) -> Tensor:

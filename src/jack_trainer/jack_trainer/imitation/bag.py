@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from jack_contract.errors import JackError
 from jack_trainer.imitation.decoding import UndecodableError, decode
-from jack_trainer.imitation.storage import read_file
+from jack_trainer.imitation.storage import Raw, read_file
 
 #: The formats that rosbag2 writes.
 SUFFIXES = (".mcap", ".db3")
@@ -76,16 +76,24 @@ class Bag:
         Args:
             topics: full names, as in /joint_states; None: all.
         """
+        for raw in self.read_raw(topics):
+            try:
+                yield Recorded(raw.channel.topic, raw.time, decode(raw.channel, raw.data))
+            except UndecodableError as error:
+                self.reject(error, raw.channel.topic)
+
+    def read_raw(self, topics: Collection[str] | None = None) -> Iterator[Raw]:
+        """As `read`, and every message as it was sent."""
         for file in self.files:
             for raw in read_file(file, self._complain):
                 self.topics[raw.channel.topic] = raw.channel.type
-                if topics is not None and raw.channel.topic not in topics:
-                    continue
-                try:
-                    yield Recorded(raw.channel.topic, raw.time, decode(raw.channel, raw.data))
-                except UndecodableError as error:
-                    self.undecodable[raw.channel.topic] += 1
-                    self._complain(str(error))
+                if topics is None or raw.channel.topic in topics:
+                    yield raw
+
+    def reject(self, error: UndecodableError, topic: str) -> None:
+        """Count a message that was not what its type says."""
+        self.undecodable[topic] += 1
+        self._complain(str(error))
 
     def collect(self, topics: Collection[str]) -> dict[str, list[Recorded]]:
         """The messages of some topics by topic, each in the order in which they were received."""

@@ -15,7 +15,7 @@ import yaml
 from mcap.writer import CompressionType, Writer
 
 from jack_trainer.imitation.definitions import Definition
-from jack_trainer.imitation.facts import RECORD, Facts
+from jack_trainer.imitation.facts import RECORD, Facts, write_metadata
 from jack_trainer.imitation.heard import Heard
 from jack_trainer.imitation.topics import Listening, TopicSpec
 
@@ -99,6 +99,17 @@ class BagFile:
         schema = self._schemas[definition.type]
         self._channels[topic] = self._writer.register_channel(subject.name, "cdr", schema, metadata)
         return self._channels[topic]
+
+
+def describe(path: Path, subjects: Sequence[Subject], facts: Facts) -> None:
+    """Write the `metadata.yaml` of a bag that consists of one closed file, beside it.
+
+    Raises:
+        OSError: the disk does not take it.
+    """
+    profiles = {subject.name: [played(subject.spec)] for subject in subjects}
+    hashes = {subject.definition.type: subject.definition.hash for subject in subjects}
+    write_metadata(path.parent, facts, path.name, profiles, hashes)
 
 
 def played(spec: TopicSpec) -> dict[str, Any]:

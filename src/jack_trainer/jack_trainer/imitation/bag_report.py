@@ -15,7 +15,6 @@ from rich.text import Text
 from jack_contract.contract import Contract, default_contract
 from jack_contract.errors import JackError
 from jack_contract.wire import NANOSECONDS
-from jack_trainer.imitation import lerobot
 from jack_trainer.imitation.bag import SUFFIXES, Bag
 from jack_trainer.imitation.definitions import is_stamped
 from jack_trainer.imitation.facts import METADATA, NEEDED, Facts, TopicFacts, complaints, read_facts
@@ -214,7 +213,7 @@ def check(paths: Sequence[Path], robot: str, gaps_allowed: bool) -> int:
     return code
 
 
-def export(paths: Sequence[Path], robot: str, gaps_allowed: bool, output: Path) -> int:
+def export(paths: Sequence[Path], robot: str, gaps_allowed: bool, output: Path, pictures: bool = True) -> int:
     """Write bags as one LeRobot data set (v3); returns the exit code.
 
     Raises:
@@ -224,6 +223,23 @@ def export(paths: Sequence[Path], robot: str, gaps_allowed: bool, output: Path) 
     for look in looks:
         if said := faults(look, contract, gaps_allowed):
             raise JackError(f"{look.bag.path} is not fit for training: {'; '.join(said)}. Leave it out.")
-    count = lerobot.export([(look.bag, look.facts.instruction) for look in looks], contract, output)
+    from jack_trainer.imitation import lerobot  # OpenCV takes long to load
+
+    bags = [(look.bag, look.facts.instruction) for look in looks]
+    count = lerobot.export(bags, contract, output, pictures)
     print(f"{output}: {len(looks)} episodes, {count:,} frames")
+    return OK
+
+
+def take_in(folders: Sequence[Path], robot: str, bags: Path) -> int:
+    """Write the episodes of LeRobot data sets (v3) as bags into a folder; returns the exit code.
+
+    Raises:
+        JackError: one is none, or of another robot; says what is there and what was expected.
+    """
+    from jack_trainer.imitation.lerobot_import import import_dataset  # as above
+
+    for folder in folders:
+        paths = import_dataset(folder, default_contract(robot).robot, bags)
+        print(f"{folder}: {len(paths)} episodes in {bags}, from {paths[0].name} on")
     return OK

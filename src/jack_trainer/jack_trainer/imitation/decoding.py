@@ -12,6 +12,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from rosbags.interfaces.typing import Typesdict
 from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 from rosbags.typesys.store import Typestore
 
@@ -36,13 +37,33 @@ def decode(channel: Channel, data: bytes) -> Any:  # noqa: ANN401 - a message of
     Raises:
         UndecodableError: they are none, or their type is unknown.
     """
-    store = _defined(channel.type, channel.definition) if channel.definition else _installed()
+    store = _store(channel)
     if store is None or channel.type not in store.types:
         raise UndecodableError(f"Nobody knows the type '{channel.type[:80]}' of {channel.topic[:80]}.")
     try:
         return store.deserialize_cdr(data, channel.type)
     except Exception as error:  # what generated code raises on broken bytes shares no root
         raise UndecodableError(f"A message on {channel.topic[:80]} cannot be read: {error!r:.200}.") from error
+
+
+def encode(kind: str, **fields: Any) -> bytes:  # noqa: ANN401 - as the message has them
+    """A serialized message of an installed type, as package/msg/Name; every field must be given."""
+    return bytes(_installed().serialize_cdr(part(kind, **fields), kind))
+
+
+def part(kind: str, **fields: Any) -> Any:  # noqa: ANN401 - as above
+    """A message within a message that is to be encoded."""
+    return _installed().types[kind](**fields)
+
+
+def definitions_of(channel: Channel) -> Typesdict:
+    """The fields of a channel's type and of those that it builds on, as the bag defines them; empty if none are."""
+    store = _store(channel)
+    return {} if store is None else store.fielddefs
+
+
+def _store(channel: Channel) -> Typestore | None:
+    return _defined(channel.type, channel.definition) if channel.definition else _installed()
 
 
 @lru_cache(maxsize=100)  # making a reader takes a thousand times as long as a message

@@ -240,12 +240,21 @@ def mark_episode(folder: Path, mark: Mark, note: str) -> Facts:
     return facts
 
 
+class _PlainLoader(yaml.SafeLoader):
+    """YAML without references: no bag has any, and a few of them can stand for gigabytes."""
+
+    def compose_node(self, parent: Any, index: Any) -> Any:  # noqa: ANN401 - as its parent has it
+        if self.check_event(yaml.AliasEvent):
+            raise yaml.YAMLError("it has references, which a bag's metadata never has")
+        return super().compose_node(parent, index)
+
+
 def _read(folder: Path) -> dict[str, Any]:
     path = folder / METADATA
     try:
         if path.stat().st_size > MAX_BYTES:
             raise JackError(f"{path} has more than {MAX_BYTES} bytes: it is no metadata of a bag.")
-        return yaml.safe_load(path.read_text(encoding="utf-8"))
+        return yaml.load(path.read_text(encoding="utf-8"), _PlainLoader)  # noqa: S506 - it is a SafeLoader
     except OSError as error:
         raise JackError(f"{folder} is no closed bag: {METADATA} cannot be read ({error.strerror}).") from error
     except (yaml.YAMLError, ValueError, RecursionError) as error:

@@ -19,8 +19,8 @@ from jack_contract.contract import Contract
 from jack_contract.errors import JackError
 from jack_contract.wire import NANOSECONDS
 from jack_trainer.files import sync
-from jack_trainer.imitation.bag_file import BagFile, Subject, played
-from jack_trainer.imitation.facts import Facts, Mark, TopicFacts, mark_episode, write_metadata
+from jack_trainer.imitation.bag_file import BagFile, Subject, describe
+from jack_trainer.imitation.facts import Facts, Mark, TopicFacts, mark_episode
 from jack_trainer.imitation.heard import Heard, LookBack, Queue, Tally
 from jack_trainer.imitation.topics import Listening
 
@@ -227,9 +227,7 @@ class Episode:
             self.problem = "The episode was thrown away."
             return
         self._file.finish(self.facts)
-        profiles = {subject.name: [played(subject.spec)] for subject in self._subjects}
-        hashes = {subject.definition.type: subject.definition.hash for subject in self._subjects}
-        write_metadata(self.path, self.facts, self._name, profiles, hashes)
+        describe(self.path / self._name, self._subjects, self.facts)
         self.path = self.path.rename(self.folder)
         sync(self.folder.parent)
 

@@ -12,10 +12,9 @@ from __future__ import annotations
 
 import math
 import os
-from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from typing import cast
 
@@ -26,9 +25,13 @@ from torch.optim.swa_utils import PARAM_LIST, AveragedModel, get_ema_multi_avg_f
 
 from jack_brain.network.brain import Brain, Inputs
 from jack_contract.errors import JackError
+from jack_trainer import checkpoint as storage
+from jack_trainer.checkpoint import LearnerNumbers
+from jack_trainer.learner import LearningError
 from jack_trainer.rl.acting import inputs
+from jack_trainer.rl.episodes import EpisodeLog
 from jack_trainer.rl.rollout import Rollout, Samples
-from jack_trainer.tasks.environment import Environment, Observation, Transition
+from jack_trainer.tasks.environment import Environment, Observation
 
 
 @dataclass(frozen=True)
@@ -91,7 +94,7 @@ _MEASURED = ("policy_loss", "value_loss", "entropy", "divergence", "clipped", "g
 
 
 class PPO:
-    """A learner: one brain, one set of environments, one optimiser.
+    """A `Learner`: one brain, one set of environments, one optimiser.
 
     Attributes:
         average: the brain of late, averaged over updates: steadier than the newest, and what robots get.
@@ -123,19 +126,88 @@ class PPO:
         self.rollout = Rollout(config.rollout, self.observation, brain.contract.robot.count)
         self.episodes = EpisodeLog()
 
-    def iterate(self) -> UpdateStats:
-        """One rollout, one update; only then may the normalisers move, so that old and new policy compare."""
+    def iterate(self) -> Mapping[str, float]:
+        """One rollout, one update; only then may the normalisers move, so that old and new policy compare.
+
+        Returns:
+            The fields of `UpdateStats`.
+
+        Raises:
+            BreakdownError: a loss or gradient that is no number; no weight has changed.
+        """
         last_value = self.collect()
         samples = self.rollout.finish(last_value, self.config.gamma, self.config.lam)
         stats = self.update(samples)
         self.brain.normaliser.update(self.rollout.proprioception[:, :, -1])
         self._averaged.update_parameters(self.brain)
-        return stats
+        return asdict(stats)
+
+    @property
+    def samples(self) -> int:
+        """Environment steps of one `iterate`."""
+        return self.environment.count * self.config.rollout
+
+    @property
+    def ready(self) -> bool:
+        """Whether an exam is worth its time: nearly all is asked of him, and noise lets him live for a while."""
+        lengths, enough = self.episodes.lengths, 0.25 * self.environment.limit
+        grown = self.environment.level > 0.9 and len(lengths) == lengths.maxlen
+        return grown and float(np.mean(lengths)) > enough
+
+    @property
+    def broken(self) -> int:
+        """How often so far a robot began anew because its physics, action or reward was no number."""
+        return self.environment.broken
 
     @property
     def averaged(self) -> Tensor:
         """How many updates the average has seen, a number that is changed in place."""
         return self._averaged.n_averaged
+
+    def tensors(self) -> dict[str, Tensor]:
+        """All tensors that it needs to go on, by part and name."""
+        parts = {
+            "brain": self.brain.state_dict(),
+            "average": self.average.state_dict(),
+            "optimiser": storage.flatten_optimiser(self.optimiser),
+            "environment": {name: torch.from_numpy(a) for name, a in self.environment.state_dict().items()},
+            "exploration": {"random": self.random.get_state(), "averaged": self.averaged},
+        }
+        return {f"{part}.{name}": tensor for part, tensors in parts.items() for name, tensor in tensors.items()}
+
+    def numbers(self) -> LearnerNumbers:
+        """All it needs besides."""
+        return LearnerNumbers(
+            rate=self.rate,
+            random=dict(self.environment.random.bit_generator.state),
+            episode_returns=list(self.episodes.returns),
+            episode_lengths=list(self.episodes.lengths),
+            terms=self.episodes.terms,
+            broken=self.broken,
+        )
+
+    def restore(self, tensors: Mapping[str, Tensor], numbers: LearnerNumbers) -> None:
+        """Go on from what `tensors` and `numbers` gave.
+
+        Raises:
+            JackError: another size of brain, or another number of environments.
+        """
+        try:
+            self.brain.load_state_dict(storage.part(tensors, "brain"))
+            self.average.load_state_dict(storage.part(tensors, "average"))
+        except RuntimeError as error:  # torch's own message has a line for every tensor
+            raise JackError("It holds a brain of another size; add --brain to match.") from error
+        storage.restore_optimiser(self.optimiser, storage.part(tensors, "optimiser"), numbers.rate)
+        exploration = storage.part(tensors, "exploration")
+        self.random.set_state(exploration["random"])
+        self.averaged.copy_(exploration["averaged"])
+        state = {name: tensor.numpy() for name, tensor in storage.part(tensors, "environment").items()}
+        if len(state["age"]) != self.environment.count:
+            raise JackError(f"It has {len(state['age'])} environments; add --environments to match.")
+        self.observation = self.environment.load_state_dict(state)
+        self.environment.random.bit_generator.state = numbers.random
+        self.environment.broken = numbers.broken
+        self.episodes.restore(numbers.episode_returns, numbers.episode_lengths, numbers.terms)
 
     @torch.no_grad()
     def collect(self) -> Tensor:
@@ -197,7 +269,7 @@ class PPO:
             zip(_MEASURED, [*torch.stack(measured).sum(0).tolist(), float(norm)], strict=True)
         )
         if not all(math.isfinite(found[name]) for name in ("policy_loss", "value_loss", "gradient_norm")):
-            raise BreakdownError(found, samples.rows(ids), old_log_std)
+            raise BreakdownError(found, self.brain, self.config, samples.rows(ids), old_log_std)
         self._adapt(found["divergence"])
         self.optimiser.step()
         with torch.no_grad():
@@ -258,41 +330,6 @@ def _average(memory: float, average: PARAM_LIST, newest: PARAM_LIST, count: Tens
     get_ema_multi_avg_fn(remembered / (1 + remembered))(average, newest, count)
 
 
-class EpisodeLog:
-    """The episodes and reward terms of late."""
-
-    def __init__(self, length: int = 100) -> None:
-        """Remember the last `length` episodes."""
-        self.returns: deque[float] = deque(maxlen=length)
-        self.lengths: deque[int] = deque(maxlen=length)
-        self.terms: dict[str, float] = {}
-
-    def add(self, step: Transition) -> None:
-        """Take in one control period."""
-        self.returns.extend(step.episode_returns.tolist())
-        self.lengths.extend(step.episode_lengths.tolist())
-        for name, value in step.terms.items():
-            if not math.isfinite(value):  # of a robot whose physics broke down; it would stay for ever
-                continue
-            self.terms[name] = 0.99 * self.terms.get(name, value) + 0.01 * value
-
-    def restore(self, returns: list[float], lengths: list[int], terms: dict[str, float]) -> None:
-        """Go on from what was remembered."""
-        self.returns.extend(returns)
-        self.lengths.extend(lengths)
-        self.terms.update(terms)
-
-    @property
-    def mean_return(self) -> float:
-        """Mean return of the remembered episodes; NaN before the first ends."""
-        return float(np.mean(self.returns)) if self.returns else math.nan
-
-    @property
-    def mean_length(self) -> float:
-        """Mean length of the remembered episodes [control periods]; NaN before the first ends."""
-        return float(np.mean(self.lengths)) if self.lengths else math.nan
-
-
 def log_probability(mean: Tensor, log_std: Tensor, action: Tensor) -> Tensor:
     """Log density of actions (B, n) under independent normal distributions, summed over n, (B,)."""
     scaled = (action - mean) * torch.exp(-log_std)
@@ -311,18 +348,23 @@ def divergence(old_mean: Tensor, old_log_std: Tensor, mean: Tensor, log_std: Ten
     return (log_std - old_log_std + 0.5 * (ratio + distance - 1.0)).sum(-1).mean()
 
 
-class BreakdownError(JackError):
-    """A loss or gradient that is no number, noticed before it became the weights, and they the next checkpoint.
+class BreakdownError(LearningError):
+    """Where PPO broke down, and what led to it.
 
     Attributes:
-        measured: what was, by name.
+        brain: whose weights are as they were.
+        config: how it was to learn.
         samples: that were learnt from.
         old_log_std: of the policy that made them.
     """
 
-    def __init__(self, measured: dict[str, float], samples: Samples, old_log_std: Tensor) -> None:
-        told = ", ".join(f"{name} {value:.3g}" for name, value in measured.items())
-        super().__init__(
-            f"Learning broke down: its loss or gradient is not finite ({told}). The last checkpoint is sound."
-        )
-        self.measured, self.samples, self.old_log_std = measured, samples, old_log_std
+    def __init__(
+        self,
+        measured: Mapping[str, float],
+        brain: Brain,
+        config: PPOConfig,
+        samples: Samples,
+        old_log_std: Tensor,
+    ) -> None:
+        super().__init__(measured)
+        self.brain, self.config, self.samples, self.old_log_std = brain, config, samples, old_log_std

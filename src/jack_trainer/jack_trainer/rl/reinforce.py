@@ -8,7 +8,8 @@ No value is learnt, nothing is used twice. What PPO adds to this is what PPO is 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 
 import numpy as np
 import torch
@@ -17,7 +18,8 @@ from torch import Tensor
 from jack_brain.network.brain import Brain, Inputs
 from jack_contract.errors import JackError
 from jack_trainer.rl.acting import inputs
-from jack_trainer.rl.ppo import EpisodeLog, log_probability
+from jack_trainer.rl.episodes import EpisodeLog
+from jack_trainer.rl.ppo import log_probability
 from jack_trainer.tasks.environment import Environment, Observation
 
 
@@ -63,23 +65,28 @@ class Episodes:
 
 
 class Reinforce:
-    """A learner: one brain, one set of environments, one optimiser; an episode of each environment an update."""
+    """A learner: one brain, one set of environments, one optimiser; an episode of each environment an update.
+
+    Attributes:
+        samples: environment steps of the last `iterate`.
+    """
 
     def __init__(self, brain: Brain, environment: Environment, config: ReinforceConfig, seed: int) -> None:
         """Nothing happens yet; `seed` decides the exploration noise."""
         self.brain, self.environment, self.config = brain, environment, config
         self.random = torch.Generator().manual_seed(seed)
-        self.episodes = EpisodeLog()
+        self.episodes, self.samples = EpisodeLog(), 0
         value = {id(weight) for weight in brain.value_head.parameters()}
         self._weights = [weight for weight in brain.parameters() if id(weight) not in value]
         self.optimiser = torch.optim.Adam(self._weights, lr=config.rate, fused=True)
 
-    def iterate(self) -> ReinforceStats:
-        """Whole episodes, one step uphill; only then may the normaliser move."""
+    def iterate(self) -> Mapping[str, float]:
+        """Whole episodes, one step uphill; only then may the normaliser move. Returns the `ReinforceStats`."""
         episodes = self.collect()
         stats = self.update(episodes)
         self.brain.normaliser.update(episodes.proprioception[:, :, -1][episodes.alive])
-        return stats
+        self.samples = stats.steps
+        return asdict(stats)
 
     @torch.no_grad()
     def collect(self) -> Episodes:

@@ -16,10 +16,8 @@ from jack_sim.batch import Truth
 
 #: [m/s^2]
 GRAVITY = 9.81
-#: How far the capture point is ahead of a foot that lands, for each m/s [s], and inside of it [m]. With point feet
-#: 0.2 m apart, T = 0.26 s and tau = 0.26 s: T / (e^(T / tau) - 1) and 0.2 m / (e^(T / tau) + 1). Whoever learns to
-#: walk without being told lands further out and behind (0.15 m, 0.31 s), and falls more.
-AHEAD, OUTSIDE = 0.15, 0.054
+#: Jack's own time constant [s], and how far apart his feet are [m].
+_TAU, _STANCE = 0.26, 0.2
 #: A foot lands no nearer to the other one than this, sideways [m]: soles are 0.1 m wide, and legs do not pass
 #: through each other. Who is pushed over his standing foot has to step there with the next one.
 APART = 0.13
@@ -43,7 +41,7 @@ def landing_error(truth: Truth, height: Array, gait: GaitSpec, rhythm: Rhythm) -
     """How far the swinging foot is from where it must land to go on at the gait's pace.
 
     Until the step ends at T the capture point runs away from the standing foot: xi_T = xi e^((T - t) / tau). The
-    next foot belongs behind where it will be, by AHEAD for each m/s, and outside of it.
+    next foot belongs behind where it will be, and outside of it, see `landing_margins`.
 
     Args:
         truth: of N robots.
@@ -56,12 +54,31 @@ def landing_error(truth: Truth, height: Array, gait: GaitSpec, rhythm: Rhythm) -
     """
     robots, left = np.arange(len(height)), rhythm.phase < 0.5
     swinging, standing = (truth.feet[robots, np.where(left, a, b)] for a, b in ((0, 1), (1, 0)))
+    ahead, outside = landing_margins(gait.period)
     remaining = gait.period * (0.5 - rhythm.phase % 0.5)
     grown = np.exp(remaining * np.sqrt(GRAVITY / np.maximum(height, 0.1)))
-    landing = _capture_point(truth, height, standing) * grown[:, None] - AHEAD * rhythm.pace[:, :2]
+    landing = _capture_point(truth, height, standing) * grown[:, None] - ahead * rhythm.pace[:, :2]
     side = np.where(left, 1.0, -1.0)
-    landing[:, 1] = side * np.maximum(side * landing[:, 1] + OUTSIDE, APART)
+    landing[:, 1] = side * np.maximum(side * landing[:, 1] + outside, APART)
     return np.linalg.norm(_heading_frame(truth, swinging - standing) - landing, axis=-1)
+
+
+def landing_margins(period: float) -> tuple[float, float]:
+    """Where a foot lands that goes on for ever at a beat, for point feet (Hof 2008).
+
+    T / (e^(T / tau) - 1) and 0.2 m / (e^(T / tau) + 1), T half a cycle and tau the time constant of the fall; at
+    0.52 s 0.15 s and 0.054 m. Whoever learns to walk without being told lands further out and behind (0.31 s,
+    0.15 m), and falls more.
+
+    Args:
+        period: duration of a cycle [s].
+
+    Returns:
+        How far the capture point is ahead of the foot, for each m/s [s], and inside of it [m].
+    """
+    step = period / 2
+    grown = np.exp(step / _TAU)
+    return float(step / (grown - 1)), float(_STANCE / (grown + 1))
 
 
 def _capture_point(truth: Truth, height: Array, origin: Array) -> Float64:

@@ -50,9 +50,15 @@ class Transition:
 
 
 class Environment(Protocol):
-    """N environments that step together and reset themselves."""
+    """N environments that step together and reset themselves.
+
+    Attributes:
+        count: how many.
+        broken: how often so far one began anew because its physics, action or reward was no number.
+    """
 
     count: int
+    broken: int
 
     def reset(self) -> Observation:
         """Start all episodes anew."""
@@ -65,6 +71,16 @@ class Environment(Protocol):
     @property
     def random(self) -> np.random.Generator:
         """The only source of chance in it."""
+        ...
+
+    @property
+    def limit(self) -> int:
+        """Length of an episode that nothing ends before its time [control periods]; 0: not known."""
+        ...
+
+    @property
+    def level(self) -> float:
+        """How much of what is taught is asked for by now, up to 1."""
         ...
 
     def state_dict(self) -> dict[str, NDArray[Any]]:

@@ -55,7 +55,7 @@ class GymnasiumTask:
         """
         self._environments = environments
         self.contract = gymnasium_contract(environments)
-        self.count = environments.num_envs
+        self.count, self.broken = environments.num_envs, 0
         self._random = np.random.default_rng(seed)
         self._shape = environments.single_action_space.shape or ()
         self._return = np.zeros(self.count)
@@ -91,6 +91,16 @@ class GymnasiumTask:
         self._return[done], self._age[done] = 0.0, 0
         reward = np.asarray(reward, np.float32)
         return Transition(self._observe(seen), reward, terminated, truncated, final, *ended)
+
+    @property
+    def limit(self) -> int:
+        """Not known: what cuts an episode off is the task's own."""
+        return 0
+
+    @property
+    def level(self) -> float:
+        """All of it: a task is what it is."""
+        return 1.0
 
     @property
     def random(self) -> np.random.Generator:

@@ -19,6 +19,8 @@ class LocomotionConfig:
     episode: float = 20.0
     #: least and greatest forward and leftward speed [m/s] and yaw rate [rad/s] that he is asked for
     command: tuple[tuple[float, float], ...] = ((0.0, 0.0), (0.0, 0.0), (0.0, 0.0))
+    #: share of the commands that only ask for some way straight ahead
+    straight: float = 0.0
     #: share of the commands that are zero
     still: float = 0.1
     #: share of the episodes in which all of them are
@@ -31,6 +33,8 @@ class LocomotionConfig:
     command_interval: float = 4.0
     #: bodies, sensors, latencies and pushes that he has to cope with
     randomization: Randomization = Randomization()
+    #: duration of a gait cycle [s]; None: the contract's
+    gait_period: float | None = None
     #: episodes start up to this far from the default pose, each joint [rad]
     start_joint_noise: float = 0.1
     #: episodes start with up to this pelvis velocity, each axis [m/s]
@@ -61,6 +65,8 @@ EXAM = LocomotionConfig(
 
 _VELOCITIES = ((-0.3, 1.0), (-0.3, 0.3), (-0.8, 0.8))
 WALK = LocomotionConfig(command=_VELOCITIES, still=0.15, standing=0.15, alarm=0.8, incline=0.2, curriculum=0.3)
+#: To walk like somebody, at his beat, for who walks already; how it is to look, a judge of style says.
+NATURAL = replace(WALK, straight=0.5, curriculum=0.5)
 WALK_EXAM = replace(EXAM, command=_VELOCITIES, alarm=EXAM.episode, randomization=replace(ON, **_EXAM_PUSHES))
 
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from jack_contract.arrays import Array, Float32
 from jack_contract.contract import Contract
-from jack_contract.gait import Rhythm
+from jack_contract.gait import GaitSpec, Rhythm
 from jack_contract.observation import History, encode_command
 from jack_contract.rotation import projected_gravity
 from jack_contract.state import Command, RobotState
@@ -37,10 +37,13 @@ class Locomotion:
     Attributes:
         motion: what the last control period was rewarded for. Of a robot that has been reset since, the readings
             among it are already those of the new episode.
+        glide: how far the beat has gone from the contract's to the task's own, 0 to 1; who learns to walk slower
+            than he is used to needs some time for it, and whoever teaches him changes this as he learns.
         broken: how often so far a robot began anew because its physics, action or reward was no number.
     """
 
     motion: Motion
+    glide: float = 1.0
     broken: int = 0
 
     def __init__(self, world: BatchWorld, contract: Contract, config: LocomotionConfig, seed: int = 0) -> None:
@@ -79,7 +82,7 @@ class Locomotion:
 
     def step(self, action: Float32) -> Transition:
         """Act (N, n) for one control period; a robot that fell or whose time is over starts anew."""
-        robot, gait = self.contract.robot, self.contract.gait
+        robot, gait = self.contract.robot, self.gait
         offsets = gait.offsets(robot, self._rhythm)
         targets = self._randomizer.targets(self.contract.action.targets(robot, action, offsets))
         self.world.step(targets, self._randomizer.delay)
@@ -144,9 +147,15 @@ class Locomotion:
         return round(self.config.command_interval / self._period) - self._next_command
 
     @property
+    def gait(self) -> GaitSpec:
+        """His steps, at the beat that he is asked for now."""
+        own, asked = self.contract.gait, self.config.gait_period
+        return own if asked is None else own.paced((1.0 - self.glide) * own.period + self.glide * asked)
+
+    @property
     def settled(self) -> NDArray[np.bool_]:
         """Who has been asked for the same for a whole gait cycle, so that he may be judged by it, (N,)."""
-        return self.since_command * self._period > self.contract.gait.period
+        return self.since_command * self._period > self.gait.period
 
     @property
     def level(self) -> float:
@@ -179,14 +188,14 @@ class Locomotion:
         }
 
     def _motion(self, state: RobotState, truth: Truth, action: Float32, offsets: Array) -> Motion:
-        config, feet = self.config, truth.feet
+        config, gait, feet = self.config, self.gait, truth.feet
         gravity = projected_gravity(state.orientation)
         height = truth.position[:, 2] - feet[:, :, 2].min(axis=-1)
         speed = np.linalg.norm(feet[:, :, :2] - self._feet[:, :, :2], axis=-1) / self._period
         # Hips sway and turn with every step: what counts is where he gets to in half a cycle.
         moved = np.concatenate((truth.velocity[:, :2], state.angular_velocity[:, 2:]), axis=-1)
-        self._drift += 2 * self._period / self.contract.gait.period * (moved - self._rhythm.pace - self._drift)
-        stepping = self.contract.gait.stepping(self._rhythm)
+        self._drift += 2 * self._period / gait.period * (moved - self._rhythm.pace - self._drift)
+        stepping = gait.stepping(self._rhythm)
         upright = (height > config.fall_height) & (gravity[:, 2] < -np.cos(config.fall_tilt))
         return Motion(
             robot=self.contract.robot,
@@ -196,11 +205,11 @@ class Locomotion:
             height=height,
             target_height=self._height,
             standing_error=standing_error(truth, height, self._lean),
-            landing_error=landing_error(truth, height, self.contract.gait, self._rhythm),
+            landing_error=landing_error(truth, height, gait, self._rhythm),
             stepping=stepping,
             landing=stepping & (self._rhythm.phase % 0.5 >= 0.25),
             foot_height=truth.sole_height,
-            foot_target=config.clearance * self.contract.gait.lift(self._rhythm),
+            foot_target=config.clearance * gait.lift(self._rhythm),
             joint_position=state.joint_position,
             joint_target=self.contract.robot.default_position + offsets,
             joint_velocity=state.joint_velocity,
@@ -219,7 +228,7 @@ class Locomotion:
     def _encode(self, state: RobotState, action: Float32, rhythm: Rhythm) -> Float32:
         """The newest frame of some robots, (k, D), of their readings, previous actions and rhythms (k, ...)."""
         contract = self.contract
-        return contract.observation.encode(contract.robot, state, action, contract.gait.signal(rhythm))
+        return contract.observation.encode(contract.robot, state, action, self.gait.signal(rhythm))
 
     def _seen(self) -> Observation:
         """What is seen now; valid until the next step."""
@@ -264,6 +273,10 @@ class Locomotion:
     def _command_anew(self, ids: NDArray[np.integer]) -> None:
         low, high = self._level[0] * np.array(self.config.command).T
         asked = self._random.uniform(low, high, (len(ids), len(low)))
+        if self.config.straight:
+            straight = self._random.uniform(size=len(ids)) < self.config.straight
+            asked[straight] = 0.0
+            asked[straight, 0] = self._random.uniform(0.0, high[0], straight.sum())
         asked[self._stands[ids] | (self._random.uniform(size=len(ids)) < self.config.still)] = 0.0
         self._command.velocity[ids] = asked
         self._next_command[ids] = round(self.config.command_interval / self._period)

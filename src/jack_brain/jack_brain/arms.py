@@ -1,0 +1,82 @@
+"""Who has the arms, the one who walks or a chunk that follows a sentence, and how they change hands without a jump.
+
+Pure: no clock, no ROS. Chunks are rows of `jack_brain.chunk`.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from jack_brain.chunk import SEAM, arm_joints, blend
+from jack_contract.arrays import Array, Float64
+from jack_contract.contract import Contract
+from jack_contract.observation import COMMAND_SIZE
+
+#: Control periods from one chunk to the next [1]: pictures come at 10 a second.
+PERIOD = 5
+#: Control periods over which the arms change hands [1].
+_HANDS = 25
+#: No chunk asks the legs for more than this, forwards, to a side and around [m/s, m/s, rad/s].
+_FASTEST = np.array([0.6, 0.3, 0.8])
+
+
+class Arms:
+    """The arms of one robot.
+
+    Attributes:
+        share: how much of them the chunks have, 0 to 1; it grows and shrinks by the same step each control period.
+        progress: how much of what was asked is done, as the policy says, 0 to 1; 0 while it follows nothing.
+    """
+
+    def __init__(self, contract: Contract) -> None:
+        self._joints = arm_joints(contract.robot)
+        self._scale = np.array(contract.action.scale)[self._joints]
+        self.rest()
+
+    def rest(self) -> None:
+        """Forget everything: the next chunk is the first."""
+        self._plan: Float64 | None = None
+        self._row = self._age = 0
+        self.share = self.progress = 0.0
+
+    @property
+    def due(self) -> bool:
+        """Whether a new chunk is wanted in this control period, if there is something to follow."""
+        return self._plan is None or self._age >= PERIOD
+
+    @property
+    def velocity(self) -> Float64:
+        """What the legs are asked for, (3,) [m/s, m/s, rad/s]; zero while nothing is followed."""
+        if self._plan is None:
+            return np.zeros(COMMAND_SIZE)
+        return self.share * self._plan[self._row, -COMMAND_SIZE:].clip(-_FASTEST, _FASTEST)
+
+    def follow(self, chunk: Array, progress: float) -> None:
+        """Go over to a new chunk, whose first row is for this control period."""
+        rest = chunk if self._plan is None else self._plan[min(self._row + 1, len(self._plan) - 1) :]
+        self._plan, self.progress = blend(rest, chunk, SEAM), progress
+        self._row, self._age = -1, 0
+
+    def step(self, action: Array, offsets: Array, following: bool) -> Array:
+        """The action of one control period.
+
+        Args:
+            action: of the one who walks, (n,).
+            offsets: what the gait adds to the joint targets, (n,) [rad]; a chunk says where the arms are to be, not
+                how far from their swing.
+            following: whether there is something to follow; if not, the arms go back.
+
+        Returns:
+            (n,); `action` itself where chunks have nothing.
+        """
+        if self._plan is None:
+            return action
+        self.share = min(self.share + 1 / _HANDS, 1.0) if following else max(self.share - 1 / _HANDS, 0.0)
+        if self.share == 0.0:
+            self.rest()
+            return action
+        self._row, self._age = min(self._row + 1, len(self._plan) - 1), self._age + 1
+        wanted = self._plan[self._row, :-COMMAND_SIZE] - offsets[self._joints] / self._scale
+        mixed = action.copy()
+        mixed[self._joints] += self.share * (wanted - action[self._joints])
+        return mixed

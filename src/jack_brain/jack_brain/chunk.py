@@ -1,0 +1,107 @@
+"""Action chunks: what the arms are to do over the next control periods, and where the legs are to go meanwhile.
+
+How walking and manipulation share one body: the legs always follow the Gaussian head, which reads body and command
+and nothing else, as it was taught to; no picture and no sentence moves it, so that he walks, bit for bit, as he
+walked before he could see. While he follows a sentence, the chunk has the arms, which the legs then read as hanging
+at his sides, and takes the place of a velocity command that nobody else gives. No ROS, no torch: the trainer and
+the robot share this.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from jack_contract.arrays import Array, require_last
+from jack_contract.contract import Contract
+from jack_contract.errors import JackError, UnknownNameError
+from jack_contract.observation import COMMAND_SIZE
+from jack_contract.robot import RobotSpec
+
+#: How a chunk is learnt: by squared error; by flow matching; as tokens, one of 256 for each number.
+SQUARED, FLOW, TOKENS = "squared", "flow", "tokens"
+KINDS = (SQUARED, FLOW, TOKENS)
+#: Parts of the names of an arm's joints.
+_ARM = ("shoulder", "elbow", "wrist", "hand")
+#: Observation terms with a number for each joint.
+_OF_JOINTS = ("joint_position", "joint_velocity", "previous_action")
+#: Control periods over which one chunk gives way to the next [1].
+SEAM = 8
+
+
+@dataclass(frozen=True)
+class ChunkSpec:
+    """Which chunks a brain makes."""
+
+    #: SQUARED, FLOW or TOKENS
+    kind: str = SQUARED
+    #: control periods that a chunk covers [1]
+    length: int = 16
+
+    def __post_init__(self) -> None:
+        if self.kind not in KINDS:
+            raise UnknownNameError("kind of action chunk", self.kind, KINDS)
+        if not 2 <= self.length <= 250:
+            raise JackError(f"A chunk covers 2 to 250 control periods, given: {self.length}.")
+
+
+def arm_joints(robot: RobotSpec) -> NDArray[np.intp]:
+    """Places of the arms' joints among a robot's, by their names, (a,); empty for one without arms."""
+    return np.array([i for i, name in enumerate(robot.joint_names) if any(p in name for p in _ARM)], dtype=np.intp)
+
+
+def arm_columns(contract: Contract) -> NDArray[np.intp]:
+    """Numbers of an observation frame that tell of the arms.
+
+    While a chunk has the arms, they are zero for the one who walks: it reads them as in the default pose and at
+    rest. It was taught with arms that swing at the sides, and is not to be led astray by others.
+    """
+    columns = [
+        part.start + arm_joints(contract.robot)
+        for term, part in contract.observation.slices().items()
+        if term in _OF_JOINTS
+    ]
+    return np.concatenate([*columns, np.zeros(0, np.intp)])
+
+
+def chunk_width(robot: RobotSpec) -> int:
+    """Numbers in each row of a chunk: one for each arm joint, and a velocity."""
+    return len(arm_joints(robot)) + COMMAND_SIZE
+
+
+def to_rows(contract: Contract, targets: Array, velocity: Array) -> Array:
+    """Rows of a chunk: of arms in units of action, and of a velocity.
+
+    Args:
+        contract: whose arms they are.
+        targets: joint targets of the whole robot, (..., n) [rad].
+        velocity: that the legs are to follow, (..., 3) [m/s, m/s, rad/s].
+
+    Returns:
+        (..., a + 3).
+    """
+    require_last("Velocity", velocity, COMMAND_SIZE)
+    action = contract.action.action(contract.robot, targets)
+    return np.concatenate((action[..., arm_joints(contract.robot)], velocity), axis=-1)
+
+
+def blend(rest: Array, new: Array, seam: int = SEAM) -> Array:
+    """A chunk that begins as the one before would have gone on, and ends as itself.
+
+    From row to row it changes by no more than either of the two does, and 1 / (seam + 1) of what parts them: there
+    is no jump.
+
+    Args:
+        rest: what is left of the chunk before, (R, m), R at least 1; its last row is what follows it.
+        new: the chunk that takes over, (K, m), for the same times.
+        seam: rows over which it does; fewer where it has fewer.
+
+    Returns:
+        (K, m).
+    """
+    count = len(new)
+    before = rest[np.minimum(np.arange(count), len(rest) - 1)]
+    share = np.minimum(np.arange(1, count + 1) / (min(seam, count) + 1), 1.0)[:, None]
+    return before + share * (new - before)

@@ -1,0 +1,133 @@
+"""`./jack train`."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+from tyro.conf import Positional
+
+from jack_contract.errors import JackError
+from jack_launch.graphs import TRAIN, learning_environment, runs_folder
+from jack_trainer import live_graph
+from jack_trainer.live_graph import Standing, run_graph
+from jack_trainer.session import TrainGoal
+
+#: Simulations side by side, where the command line does not say.
+ENVIRONMENTS = 256
+#: More steps than anybody takes.
+UNLIMITED = 10**12
+
+
+@dataclass(frozen=True)
+class Train:
+    """Teach Jack, and watch him in a live simulation, driven by every new policy."""
+
+    # what he is taught: stand, walk, ..., or several with commas between, one after the other; by itself stand, or
+    # what a run that goes on was begun with
+    phase: Positional[str] = ""
+    # the same, by name: --phases stand,walk,natural
+    phases: Annotated[str, tyro.conf.arg(aliases=("--phase",))] = ""
+    # environment steps of each phase; 0: as many as it gets
+    steps: int = 0
+    # of everything random
+    seed: int = 0
+    # go on with a run: its name or folder, or nothing for the last one
+    resume: str = ""
+    # checkpoint, or run, that the first phase goes on from, instead of a new brain
+    parent: Annotated[str, tyro.conf.arg(name="from", metavar="CHECKPOINT")] = ""
+    # demonstrations, for the phases that learn from some: folders or files
+    bags: tuple[Path, ...] = ()
+    # motions, for the phases that learn from some: files of ./jack mocap retarget
+    clips: tuple[Path, ...] = ()
+    # simulations that he learns in side by side; 0: 256, with --env 16
+    environments: int = 0
+    # size of the brain: nano, small or base
+    brain: str = "nano"
+    # instead of Jack, train on a Gymnasium task: gymnasium:Humanoid-v5
+    env: str = ""
+    # seconds of training on a Gymnasium task at most; 0: as many as the steps take
+    seconds: float = 0.0
+    # bodies and sensors that he learns in: off (as modelled), on, wide
+    randomization: str = "on"
+    # show him living in a simulation of his own; without it only the training runs, and no ROS
+    live: bool = True
+    # the world of the live simulation
+    scene: str = "flat"
+    # for how long the live Jack is to stand on the final policy [s]
+    stand_for: float = 10.0
+    # score and film him afterwards, and write evaluation.json and report.html
+    report: bool = True
+    # leave him living afterwards, until Ctrl-C
+    keep: bool = False
+    # folder of the trainings
+    runs: Path = runs_folder()
+
+    def run(self) -> int:
+        """Do it; returns the exit code."""
+        if self.env:
+            return self._gymnasium()
+        if self.phase and self.phases:
+            raise JackError(f"Say once what he is to be taught: '{self.phase}' or --phases {self.phases}.")
+        from jack_trainer.progress_file import find_run
+
+        resume = find_run(self.resume, self.runs, resumable=True) if self.resume else None
+        return self._live(resume) if self.live else self._alone(resume)
+
+    @property
+    def taught(self) -> str:
+        """What he is to be taught; empty: what the run that goes on was begun with."""
+        return self.phase or self.phases or ("" if self.resume else "stand")
+
+    def _live(self, resume: Path | None) -> int:
+        environments = self.environments or ENVIRONMENTS
+        given = {"runs": str(self.runs), "environments": str(environments), "brain": self.brain}
+        given |= {"randomization": self.randomization, "scene": self.scene, "parent": self.parent}
+        given |= {"bags": ",".join(map(str, self.bags)), "clips": ",".join(map(str, self.clips))}
+        specs = TRAIN.nodes(given | {"autostart": "false"})
+        goal = TrainGoal(self.taught, self.steps, self.seed, str(resume or ""))
+        standing = Standing(self.stand_for, self.keep)
+        return run_graph(specs, self.runs, lambda session: live_graph.train(session, goal, standing, self.report))
+
+    def _alone(self, resume: Path | None) -> int:
+        os.environ.update(learning_environment())  # torch reads it when it is loaded
+        from jack_trainer.alone import train_alone
+        from jack_trainer.training import TrainOptions
+
+        return train_alone(
+            TrainOptions(
+                phase=self.taught,
+                steps=self.steps,
+                seed=self.seed,
+                resume=resume,
+                runs=self.runs,
+                parent=Path(self.parent) if self.parent else None,
+                bags=self.bags,
+                clips=self.clips,
+                brain=self.brain,
+                environments=self.environments or ENVIRONMENTS,
+                randomization=self.randomization,
+            ),
+            self.report,
+        )
+
+    def _gymnasium(self) -> int:
+        if self.resume:
+            raise JackError("A Gymnasium task cannot be put back to where it was: train anew, without --resume.")
+        os.environ.update(learning_environment())
+        from jack_trainer.gymnasium_training import GymnasiumOptions, train_gymnasium
+
+        return train_gymnasium(
+            GymnasiumOptions(
+                env=self.env,
+                steps=self.steps or (UNLIMITED if self.seconds else GymnasiumOptions.steps),
+                seconds=self.seconds,
+                seed=self.seed,
+                environments=self.environments or GymnasiumOptions.environments,
+                brain=self.brain,
+                runs=self.runs,
+            )
+        )

@@ -1,0 +1,422 @@
+"""Seeing and understanding: what is seen and said becomes what the arms do, and nothing that was learnt is lost.
+
+    L = E[chunk error] + c_p E[(place told - place)^2] + c_a E[surprise at where it is in the picture]
+        + c_d E[surprise at how much is done] + c_r E[KL(before || now)]
+
+The first is that of the brain's chunk head. The next two ask where the named object is, which only a simulator
+tells (concurrent estimation, Ji et al. 2022, arXiv 2202.05481): a hand's way says little about a picture, a place
+says all. The last is rehearsal: on what he felt while he walked and stood, and on what his legs
+feel in these very scenes, the action and the value are to be those of the brain before. Pictures, sentences or both
+are withheld now and then, so that he does what can be done without.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+import os
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import cast
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from jack_brain.chunk import arm_columns
+from jack_brain.network.brain import Brain, Inputs
+from jack_brain.policy import DARKNESS, SILENCE
+from jack_contract.errors import JackError
+from jack_trainer.checkpoint import LearnerNumbers, flatten_optimiser, part, restore_optimiser
+from jack_trainer.imitation.augment import AugmentConfig, augment
+from jack_trainer.imitation.prefetch import Prefetch
+from jack_trainer.imitation.samples import Samples
+from jack_trainer.imitation.scenes import SceneBatch, Scenes, SceneSamples
+from jack_trainer.learner import LearningError
+from jack_trainer.rl.episodes import EpisodeLog
+
+#: Of what is held out, so many samples are looked at, evenly spread.
+_LOOKED_AT = 512
+#: Share of the training over which a group of weights comes to its full step size.
+_THAW = 0.05
+
+
+@dataclass(frozen=True)
+class SeeingConfig:
+    """How a brain learns from demonstrations that are seen and told."""
+
+    #: samples of one step, and steps of one `iterate`
+    batch: int = 128
+    steps: int = 25
+    #: step size at first; it falls to a hundredth along a cosine
+    rate: float = 1e-3
+    #: the eyes learn from this share of the training on: 0 for new ones; later for some that can see already
+    eyes_from: float = 0.0
+    #: what walks learns from this share of the training on ...
+    body_from: float = 0.05
+    #: ... at this part of the step size
+    body_rate: float = 0.5
+    #: gradients longer than this are shortened to it
+    gradient_norm: float = 1.0
+    #: how much of the average stays in each step
+    memory: float = 0.998
+    #: weights of the place's error, of where it is in the picture, of how much is done, and of rehearsal
+    place: float = 1.0
+    attention: float = 0.3
+    done: float = 0.1
+    rehearsal: float = 1.0
+    #: samples of each step that are rehearsed from walking, beside those of the scenes
+    rehearsed: int = 64
+    #: share of samples whose picture is withheld, and whose sentence is, each on its own
+    blind: float = 0.1
+    deaf: float = 0.1
+    #: how pictures are changed; None: not at all
+    augment: AugmentConfig | None = AugmentConfig()
+    #: iterates between two looks at what is held out
+    look: int = 10
+
+    def __post_init__(self) -> None:
+        shares = (self.eyes_from, self.body_from, self.blind, self.deaf)
+        if min(self.batch, self.steps, self.look) < 1 or self.rehearsed < 0 or self.rate <= 0:
+            raise JackError(f"Seeing needs batch, steps, look and rate above 0, given: {self}.")
+        if not all(0 <= share <= 1 for share in shares) or not 0 <= self.memory < 1:
+            raise JackError(f"Shares are 0 to 1, given: {self}.")
+
+
+@dataclass(frozen=True)
+class _Batch:
+    """What one step learns from, as tensors."""
+
+    seen: dict[str, Tensor]
+    #: which samples have both picture and sentence, (B,)
+    whole: Tensor
+    #: of walking: frames (R, H, D) and command (R, 3)
+    walking: tuple[Tensor, Tensor] | None
+    #: of the flow's chance, see `FlowChunk`
+    seed: int
+
+
+#: What is measured, in this order.
+_MEASURED = ("chunk", "place", "attention", "done", "rehearsal")
+
+
+class Seeing:
+    """A `Learner` from scenes.
+
+    Attributes:
+        average: what robots get: the weights of late, averaged.
+        progress: how much of the training is over, 0 to 1; whoever trains keeps it.
+        episodes: none.
+    """
+
+    def __init__(
+        self,
+        brain: Brain,
+        scenes: Sequence[Scenes],
+        config: SeeingConfig,
+        seed: int,
+        held_out: Sequence[Scenes] = (),
+        walking: Samples | None = None,
+        threads: int = 0,
+    ) -> None:
+        """Make ready.
+
+        Args:
+            brain: that learns; it makes chunks, and can walk already.
+            scenes: to learn from.
+            config: how.
+            seed: decides the order of the samples, and all else that is chance.
+            held_out: scenes that are only looked at.
+            walking: what he felt and was asked while he walked, to be rehearsed; None: only what the scenes have.
+            threads: that share the work; 0: as many as there are cores.
+
+        Raises:
+            JackError: the brain makes no chunks, or there is nothing to learn from.
+        """
+        if brain.chunk_head is None:
+            raise JackError("To learn what is seen a brain needs a head for chunks: give it a ChunkSpec.")
+        self.brain, self.config, self.progress, self.episodes = brain, config, 0.0, EpisodeLog()
+        self._head, self._seed, self._walking = brain.chunk_head, seed, walking
+        history, length = brain.contract.observation.history, self._head.shape[0]
+        self._scenes = SceneSamples(scenes, history, length)
+        self._held = SceneSamples(held_out, history, length)
+        if not len(self._scenes):
+            raise JackError("There is no sample to learn from in these scenes.")
+        if float(self._head.normaliser.count) == 0.0:
+            self._head.normaliser.update(torch.from_numpy(self._scenes.chunks()))
+        self._before = copy.deepcopy(brain).requires_grad_(False)
+        self._arms = torch.from_numpy(arm_columns(brain.contract))
+        self._threads = threads or len(os.sched_getaffinity(0))
+        self._pool = ThreadPoolExecutor(self._threads, "gradients")
+        self._groups = _groups(brain)
+        self._weights = [weight for group in self._groups.values() for weight in group]
+        self.optimiser = torch.optim.Adam(
+            [{"params": group} for group in self._groups.values()], lr=config.rate, fused=True
+        )
+        self._averaged = AveragedModel(brain, multi_avg_fn=get_ema_multi_avg_fn(config.memory))
+        self.average = cast(Brain, self._averaged.module)
+        self._count, self._prefetch = 0, cast("Prefetch[_Batch] | None", None)
+
+    @property
+    def samples(self) -> int:
+        """Samples that one `iterate` learns from."""
+        return self.config.batch * self.config.steps
+
+    @property
+    def ready(self) -> bool:
+        """Whether an exam is worth its time: the step size is small."""
+        return self.progress > 0.8
+
+    @property
+    def broken(self) -> int:
+        """Nobody acts, so nobody breaks down."""
+        return 0
+
+    def iterate(self) -> Mapping[str, float]:
+        """Learn once, and look at what is held out now and then."""
+        self._prefetch = self._prefetch or Prefetch(self._make, self._count)
+        waited = self._prefetch.waited
+        rows, begun = [], time.perf_counter()
+        for _ in range(self.config.steps):
+            rows.append(self._descend(self._prefetch.take()))
+            self._count += 1
+        took = time.perf_counter() - begun
+        means = np.mean(rows, axis=0).tolist()
+        measured = dict(zip((*_MEASURED, "gradient_norm"), means, strict=True))
+        measured["waited_share"] = (self._prefetch.waited - waited) / took
+        measured |= {"rate": self._rates()["new"], "samples_per_second": self.samples / took}
+        if len(self._held) and (self._count // self.config.steps) % self.config.look == 1:
+            measured |= self.look()
+        return measured
+
+    def close(self) -> None:
+        """End the threads."""
+        if self._prefetch is not None:
+            self._prefetch.close()
+            self._prefetch = None
+        self._pool.shutdown(wait=True)
+
+    def tensors(self) -> dict[str, Tensor]:
+        """See `Learner.tensors`."""
+        parts = {
+            "brain": self.brain.state_dict(),
+            "average": self.average.state_dict(),
+            "before": self._before.state_dict(),
+            "optimiser": flatten_optimiser(self.optimiser),
+            "seeing": {"count": torch.tensor(self._count), "averaged": self._averaged.n_averaged},
+        }
+        return {f"{name}.{key}": tensor for name, tensors in parts.items() for key, tensor in tensors.items()}
+
+    def numbers(self) -> LearnerNumbers:
+        """See `Learner.numbers`; each batch has its own chance, from the seed and its number."""
+        state = np.random.default_rng(self._seed).bit_generator.state
+        return LearnerNumbers(rate=self._rates()["new"], random=dict(state))
+
+    def restore(self, tensors: Mapping[str, Tensor], numbers: LearnerNumbers) -> None:
+        """See `Learner.restore`."""
+        own = part(tensors, "seeing")
+        try:
+            if not own or dict(numbers.random) != dict(self.numbers().random):
+                raise JackError("It learnt otherwise, or from another seed. Start anew, without --resume.")
+            self.brain.load_state_dict(part(tensors, "brain"))
+            self.average.load_state_dict(part(tensors, "average"))
+            self._before.load_state_dict(part(tensors, "before"))
+        except RuntimeError as error:  # torch's own message has a line for every tensor
+            raise JackError("It is of a brain of another size; add --brain to match.") from error
+        restore_optimiser(self.optimiser, part(tensors, "optimiser"), numbers.rate)
+        self._averaged.n_averaged.copy_(own["averaged"])
+        self._count = int(own["count"])
+        if self._prefetch is not None:
+            self._prefetch.close()
+            self._prefetch = None
+
+    @torch.no_grad()
+    def look(self, instruction: bool = True, image: bool = True) -> dict[str, float]:
+        """What the average makes of what is held out, with both, or without what is said or seen.
+
+        Returns:
+            The chunk's root mean square error in standard deviations, and the median error of the place [m].
+        """
+        ids = np.linspace(0, len(self._held) - 1, min(_LOOKED_AT, len(self._held))).astype(np.int64)
+        batch = self._held.take(ids, np.random.default_rng(0))
+        seen = _tensors(batch)
+        whole = torch.ones(len(ids), dtype=torch.bool)
+        _withhold(seen, whole & (not image), whole & (not instruction))
+        head = self.average.chunk_head
+        assert head is not None
+        answer, _ = _answer(self.average, seen)
+        error = (head.normaliser(head(answer)[0]) - head.normaliser(seen["chunk"])).square().mean().sqrt()
+        _, place, _ = head.errors(answer, seen["chunk"], torch.Generator().manual_seed(0))
+        miss = (place - seen["place"]).norm(dim=-1)
+        return {"held_out_chunk": float(error), "held_out_place": float(miss.nanmedian())}
+
+    # -- batches
+
+    def _make(self, number: int) -> _Batch:
+        """Batch `number`, whoever asks, whenever."""
+        config, random = self.config, np.random.default_rng((self._seed, number))
+        chance = torch.Generator().manual_seed(int(random.integers(2**62)))
+        ids = random.integers(len(self._scenes), size=config.batch)
+        seen = _tensors(self._scenes.take(ids, random))
+        if config.augment is not None:
+            seen["image"] = augment(seen["image"], config.augment, chance)
+        blind, deaf = (torch.rand(config.batch, generator=chance) < share for share in (config.blind, config.deaf))
+        _withhold(seen, blind, deaf)
+        return _Batch(seen, ~(blind | deaf), self._walked(random), int(random.integers(2**62)))
+
+    def _walked(self, random: np.random.Generator) -> tuple[Tensor, Tensor] | None:
+        if self._walking is None or not len(self._walking) or not self.config.rehearsed:
+            return None
+        ids = np.sort(random.integers(len(self._walking), size=self.config.rehearsed))
+        batch = self._walking.take(ids)
+        return torch.from_numpy(batch.proprioception), torch.from_numpy(batch.command)
+
+    # -- learning
+
+    def _descend(self, batch: _Batch) -> list[float]:
+        """One step of the optimiser; returns what is measured, and the gradient's length."""
+        for group, rate in zip(self.optimiser.param_groups, self._rates().values(), strict=True):
+            group["lr"] = rate
+        pieces = torch.arange(len(batch.whole)).chunk(self._threads)
+
+        def learn(piece: int) -> tuple[Tensor, Sequence[Tensor | None]]:
+            share = len(pieces[piece]) / len(batch.whole)
+            loss, measured = self._loss(batch, pieces[piece], piece, len(pieces))
+            return share * measured, torch.autograd.grad(share * loss, self._weights, allow_unused=True)
+
+        measured, gradients = zip(*self._pool.map(learn, range(len(pieces))), strict=True)
+        for weight, slices in zip(self._weights, zip(*gradients, strict=True), strict=True):
+            weight.grad = _sum(slices)
+        self._freeze()
+        norm = float(nn.utils.clip_grad_norm_(self._weights, self.config.gradient_norm))
+        found = [*torch.stack(measured).sum(0).tolist(), norm]
+        if not all(map(math.isfinite, found)):
+            raise LearningError(dict(zip((*_MEASURED, "gradient_norm"), found, strict=True)))
+        self.optimiser.step()
+        self._averaged.update_parameters(self.brain)
+        return found
+
+    def _loss(self, batch: _Batch, rows: Tensor, piece: int, pieces: int) -> tuple[Tensor, Tensor]:
+        """The loss over some samples, and the parts of it that are measured."""
+        config, head = self.config, self._head
+        seen = {name: tensor[rows] for name, tensor in batch.seen.items()}
+        generator = torch.Generator().manual_seed(batch.seed + piece)
+        answer, scores = _answer(self.brain, seen)
+        error, place, done = head.errors(answer, seen["chunk"], generator)
+        named = batch.whole[rows] & seen["place"].isfinite().all(dim=-1)
+        placed = head.place_error(place, seen["place"].nan_to_num())
+        parts = [
+            error.mean(),
+            _mean(placed, named),
+            _mean(*self._surprise(scores, seen["pixel"], batch.whole[rows])),
+            functional.binary_cross_entropy_with_logits(done, seen["done"]),
+            self._rehearsal(seen["proprioception"], batch.walking, piece, pieces),
+        ]
+        weights = (1.0, config.place, config.attention, config.done, config.rehearsal)
+        loss = sum((weight * term for weight, term in zip(weights, parts, strict=True)), torch.zeros(()))
+        return loss, torch.stack(parts).detach()
+
+    def _surprise(self, scores: Tensor, pixel: Tensor, whole: Tensor) -> tuple[Tensor, Tensor]:
+        """How little the first pointer points at the named object, (B,) [nat], and where that is known, (B,)."""
+        wanted = spread_over(pixel.nan_to_num(), self.brain.image.grid)
+        surprise = -(wanted * scores[:, 0].log_softmax(-1)).sum(-1)
+        return surprise, whole & pixel.isfinite().all(dim=-1)
+
+    def _rehearsal(self, frames: Tensor, walking: tuple[Tensor, Tensor] | None, piece: int, pieces: int) -> Tensor:
+        """How far the walking policy and its value are from what they were."""
+        frames = frames.index_fill(-1, self._arms, 0.0)  # as his legs are shown them
+        command = torch.zeros(len(frames), 3)
+        if walking is not None:
+            mine, asked = (tensor.chunk(pieces)[min(piece, len(tensor.chunk(pieces)) - 1)] for tensor in walking)
+            frames, command = torch.cat((frames, mine)), torch.cat((command, asked))
+        given = Inputs(frames, command)
+        now = self.brain(given)
+        with torch.no_grad():
+            before = self._before(given)
+        apart = (now.mean - before.mean) * torch.exp(-self._before.log_std)
+        return 0.5 * apart.square().sum(-1).mean() + (now.value - before.value).square().mean()
+
+    def _rates(self) -> dict[str, float]:
+        """The step size of each group of weights now; 0: it is frozen."""
+        config, progress = self.config, min(1.0, self.progress)
+        falls = 0.01 + 0.495 * (1.0 + math.cos(math.pi * progress))
+        begins = {"new": 0.0, "eyes": config.eyes_from, "body": config.body_from}
+        sizes = {"new": 1.0, "eyes": 1.0, "body": config.body_rate}
+        warm = min(1.0, (self._count + 1) / 100)
+        return {
+            name: config.rate * falls * warm * sizes[name] * _thawed(progress, begins[name])
+            for name in self._groups
+        }
+
+    def _freeze(self) -> None:
+        """A group whose step size is 0 keeps its moments too."""
+        for group in self.optimiser.param_groups:
+            if group["lr"] == 0.0:
+                for weight in group["params"]:
+                    weight.grad = None
+
+
+def spread_over(pixel: Tensor, grid: tuple[int, int]) -> Tensor:
+    """Weights of the patches of a picture whose mean is a place in it, as near as their middles allow.
+
+    Args:
+        pixel: from left to right, from top to bottom, 0 to 1, (B, 2).
+        grid: patches from top to bottom, and from left to right.
+
+    Returns:
+        At most four of them are above zero, their sum is 1, (B, patches).
+    """
+    parts = []
+    for place, count in zip(pixel.unbind(-1)[::-1], grid, strict=True):
+        middle = (place * count - 0.5).clamp(0, count - 1)[:, None]
+        parts.append((1.0 - (middle - torch.arange(count)).abs()).clamp(min=0.0))
+    rows, columns = parts
+    return (rows[:, :, None] * columns[:, None, :]).flatten(1)
+
+
+def _answer(brain: Brain, seen: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
+    """The trunk's answer to the question for a chunk, and where the sentences point."""
+    past, scores = brain.look(seen["instruction"], seen["image"])
+    assert past is not None and scores is not None
+    return brain.reach(seen["proprioception"], past), scores
+
+
+def _mean(values: Tensor, where: Tensor) -> Tensor:
+    """Of values (B,) where a mask (B,) is true; 0 if it is nowhere."""
+    return (values * where).sum() / where.sum().clamp(min=1)
+
+
+def _thawed(progress: float, begin: float) -> float:
+    """How far a group that begins at a share of the training has come to its full step size, 0 to 1."""
+    return 1.0 if begin <= 0 else min(1.0, max(0.0, (progress - begin) / _THAW))
+
+
+def _groups(brain: Brain) -> dict[str, list[nn.Parameter]]:
+    """The weights: what is new, the eyes, and what walks; each at a pace of its own."""
+    groups: dict[str, list[nn.Parameter]] = {"new": [], "eyes": [], "body": []}
+    for name, weight in brain.named_parameters():
+        kind = name.split(".")[0]
+        new = kind in ("instruction", "pointer", "chunk_head")
+        groups["new" if new else "eyes" if kind == "image" else "body"].append(weight)
+    return groups
+
+
+def _tensors(batch: SceneBatch) -> dict[str, Tensor]:
+    return {name: torch.from_numpy(array) for name, array in vars(batch).items()}
+
+
+def _withhold(seen: dict[str, Tensor], blind: Tensor, deaf: Tensor) -> None:
+    """Take the picture of some samples (B,) away, and the sentence of others."""
+    image = seen["image"] if seen["image"].is_floating_point() else seen["image"].float() / 255.0
+    dark = torch.tensor(DARKNESS / 255.0)
+    seen["image"] = torch.where(blind[:, None, None, None], dark, image)
+    seen["instruction"] = torch.where(deaf[:, None], torch.tensor(SILENCE), seen["instruction"])
+
+
+def _sum(slices: Iterable[Tensor | None]) -> Tensor | None:
+    there = [piece for piece in slices if piece is not None]
+    return torch.stack(there).sum(0) if there else None

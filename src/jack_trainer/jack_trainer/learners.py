@@ -1,0 +1,86 @@
+"""Makes the learner that a phase is learnt with, and knows what only some learners have."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from jack_brain.network.brain import Brain
+from jack_sim.batch import BatchWorld
+from jack_sim.randomization import Randomization
+from jack_sim.scene import TRAINING, load_model
+from jack_trainer.imitation.cloning import Cloning
+from jack_trainer.imitation.dataset import Reading, read_demonstrations
+from jack_trainer.learner import Learner
+from jack_trainer.phases import Phase
+from jack_trainer.rl.amp import AMP
+from jack_trainer.rl.ppo import PPO
+from jack_trainer.sources import Sources
+from jack_trainer.tasks.lessons import LocomotionConfig
+from jack_trainer.tasks.locomotion import Locomotion
+from jack_trainer.training import TrainOptions
+
+
+@dataclass(frozen=True)
+class Start:
+    """Who is taught, and with what."""
+
+    #: it has its weights already
+    brain: Brain
+    #: whether it was taught something before
+    taught: bool
+    #: duration of the gait cycle that it walks at [s]; None: the contract's
+    gait_period: float | None
+    #: what it learns from besides
+    sources: Sources
+    #: for what is too much for a checkpoint
+    folder: Path
+
+
+def make_learner(taught: Phase, start: Start, options: TrainOptions) -> Learner:
+    """What teaches a brain a phase.
+
+    Args:
+        taught: the phase.
+        start: the brain, and what it learns from.
+        options: of the training: environments, randomization, seed.
+
+    Raises:
+        JackError: an unknown randomization, or sources that are not fit.
+    """
+    brain, beat = start.brain, start.gait_period
+    if taught.style is not None:  # the clips give the beat
+        place = _locomotion(taught, brain, options, taught.task.gait_period)
+        return AMP(brain, place, start.sources.motions, taught.style, taught.ppo, options.seed)
+    if taught.cloning is None:
+        return PPO(brain, _locomotion(taught, brain, options, beat), taught.ppo, options.seed)
+    how = Reading(gait_period=beat, stumble_steps=taught.task.alarm > 0)
+    shown = read_demonstrations(list(start.sources.bags.values()), brain.contract, how)
+    # Who knows nothing yet has nothing to rehearse.
+    place = _locomotion(taught, brain, options, beat) if start.taught else None
+    return Cloning(brain, shown, taught.cloning, options.seed, place, folder=start.folder)
+
+
+def gait_period(learner: Learner, start: Start) -> float | None:
+    """Duration of the gait cycle that what a learner has taught is to walk at [s]; None: the contract's."""
+    return learner.gait_period if isinstance(learner, AMP) else start.gait_period
+
+
+def has_learnt_all(learner: Learner) -> bool:
+    """Whether there is no more to be learnt, so that a training may end before its steps are used up."""
+    return isinstance(learner, Cloning) and learner.over
+
+
+def _locomotion(taught: Phase, brain: Brain, options: TrainOptions, beat: float | None) -> Locomotion:
+    world = BatchWorld(load_model(TRAINING), brain.contract.robot, options.environments)
+    task = replace(_task(taught, options), gait_period=beat)
+    return Locomotion(world, brain.contract, task, options.seed)
+
+
+def _task(taught: Phase, options: TrainOptions) -> LocomotionConfig:
+    """The phase's task in the bodies that the options ask for; its pushes stay."""
+    own = taught.task.randomization
+    bodies = replace(
+        Randomization.named(options.randomization), push_speed=own.push_speed, push_interval=own.push_interval
+    )
+    return replace(taught.task, randomization=bodies)

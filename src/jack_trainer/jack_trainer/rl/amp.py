@@ -1,0 +1,268 @@
+"""Adversarial motion priors (Peng et al. 2021, arXiv 2104.02180): PPO, and a judge whom it pays to please.
+
+The task stays what it was. Beside it, movement is paid for that a judge cannot tell from a person's, and the judge
+learns after each rollout to tell them apart. A clip is an example for walking as fast as it does: the further from
+that he is asked to walk, the less style counts, and who is asked to stand is left alone.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from jack_brain.network.brain import Brain
+from jack_contract.arrays import Array, Float32
+from jack_contract.errors import JackError
+from jack_trainer import checkpoint as storage
+from jack_trainer.checkpoint import LearnerNumbers
+from jack_trainer.imitation.mocap.motion import MotionClip
+from jack_trainer.imitation.movement import Example, frame_size, frames
+from jack_trainer.rl.discriminator import Judge, JudgeConfig
+from jack_trainer.rl.episodes import EpisodeLog
+from jack_trainer.rl.ppo import PPO, PPOConfig
+from jack_trainer.tasks.environment import Observation, Transition
+from jack_trainer.tasks.locomotion import Locomotion
+
+_FRAMES = "style.frames"
+#: Beats that he can be taught to walk at [s]: the slower the steps, the further one falls from one to the next.
+_BEATS = (0.6, 1.2)
+
+
+@dataclass(frozen=True)
+class AmpConfig:
+    """How style is learnt beside a task."""
+
+    #: reward per second of movement that is just like the clip's
+    weight: float = 6.0
+    #: how far from the clip's a pace may be until style counts e times less; m/s and rad/s are taken as one vector
+    reach: float = 0.4
+    #: the beat goes from the contract's to the task's own in this share of the training
+    glide: float = 0.3
+    judge: JudgeConfig = field(default_factory=JudgeConfig)
+
+    def __post_init__(self) -> None:
+        if not (0 <= self.weight < math.inf and 0 < self.reach < math.inf and 0 <= self.glide <= 1):
+            raise JackError(
+                f"Style needs a weight of 0 and more, a reach above 0 and a glide of 0 to 1, given: {self}."
+            )
+
+
+class Styled:
+    """Locomotion in which it also pays to move like the examples. An `Environment`.
+
+    Attributes:
+        pairs: what has been done since `forget`, two frames each, (N, 2F) for each control period.
+        applies: how much style counted for it, (N,) for each control period.
+    """
+
+    def __init__(
+        self, locomotion: Locomotion, examples: Sequence[Example], judge: Judge, config: AmpConfig
+    ) -> None:
+        self.locomotion, self.count = locomotion, locomotion.count
+        self._judge, self._config = judge, config
+        self._speeds = np.array([example.speed for example in examples])
+        self._gait = locomotion.contract.observation.slices()["gait"]
+        self._reward = config.weight * locomotion.contract.robot.control_period
+        self._frames: Float32 = np.zeros((self.count, frame_size(locomotion.contract.robot)), np.float32)
+        self._asked: Array = np.zeros((self.count, 3))
+        self.pairs: list[Float32] = []
+        self.applies: list[Float32] = []
+
+    def reset(self) -> Observation:
+        """Start all episodes."""
+        return self._remember(self.locomotion.reset())
+
+    def step(self, action: Float32) -> Transition:
+        """As the task has it; the reward grows by the style's, the returns of episodes do not."""
+        before, applies = self._frames, self.nearness(self._asked)
+        step = self.locomotion.step(action)
+        self._remember(step.observation)
+        applies *= ~(step.terminated | step.truncated)  # what follows is another episode
+        pairs = np.concatenate((before, self._frames), axis=-1)
+        style = applies * self._judge.like(pairs)
+        self.pairs.append(pairs)
+        self.applies.append(applies)
+        counted = float(applies.sum())
+        terms = {"style": self._config.weight * float(style.mean())}
+        if counted:
+            terms["likeness"] = float(style.sum()) / counted
+        return replace(step, reward=step.reward + np.float32(self._reward) * style, terms=step.terms | terms)
+
+    def nearness(self, pace: Array) -> Float32:
+        """How much style counts at a pace (N, 3), from 0 to 1, (N,)."""
+        off = np.abs(pace[:, :1] - self._speeds).min(axis=-1)
+        away = off**2 + np.square(pace[:, 1:]).sum(axis=-1)
+        return np.exp(-away / self._config.reach**2).astype(np.float32)
+
+    def take(self) -> tuple[Float32, Float32]:
+        """What was done since the last time, (B, 2F), and how much style counted, (B,); then it is forgotten."""
+        taken = np.concatenate(self.pairs), np.concatenate(self.applies)
+        self.pairs, self.applies = [], []
+        return taken
+
+    def state_dict(self) -> dict[str, NDArray[Any]]:
+        """The task's, and what was last seen of the bodies."""
+        return self.locomotion.state_dict() | {_FRAMES: self._frames.copy()}
+
+    def load_state_dict(self, state: dict[str, NDArray[Any]]) -> Observation:
+        """Go on from a `state_dict` of an environment of the same size."""
+        if _FRAMES not in state:
+            raise JackError("It is of a phase without style; start this phase anew.")
+        seen = self._remember(self.locomotion.load_state_dict(state))
+        self._frames = np.array(state[_FRAMES])
+        return seen
+
+    @property
+    def random(self) -> np.random.Generator:
+        """The task's."""
+        return self.locomotion.random
+
+    @property
+    def limit(self) -> int:
+        """Length of an episode [control periods]."""
+        return self.locomotion.limit
+
+    @property
+    def level(self) -> float:
+        """How much is asked of him by now, up to 1."""
+        return self.locomotion.level
+
+    @property
+    def broken(self) -> int:
+        """How often a robot began anew because its physics, action or reward was no number."""
+        return self.locomotion.broken
+
+    @broken.setter
+    def broken(self, count: int) -> None:
+        self.locomotion.broken = count
+
+    def _remember(self, seen: Observation) -> Observation:
+        self._frames = frames(self.locomotion.world, seen.proprioception[:, -1, self._gait])
+        assert seen.command is not None  # locomotion always tells
+        self._asked = seen.command.astype(np.float64)
+        return seen
+
+
+class AMP:
+    """A `Learner`: PPO in an environment that pays for style, and the judge of it.
+
+    Attributes:
+        ppo: who learns the task and the style.
+        judge: who learns to tell him from the clips.
+    """
+
+    def __init__(
+        self,
+        brain: Brain,
+        environment: Locomotion,
+        motions: Sequence[MotionClip],
+        config: AmpConfig,
+        ppo: PPOConfig,
+        seed: int,
+        threads: int = 0,
+    ) -> None:
+        """Start all episodes.
+
+        Args:
+            brain: that learns; it should know how to walk.
+            environment: that it walks in; if its task has no beat of its own, it gets the clips'.
+            motions: clips of walking, one and more.
+            config: of the style.
+            ppo: of the task.
+            seed: decides all chance of learner and judge.
+            threads: as in `PPO`.
+
+        Raises:
+            JackError: no clip, one in which nobody walks, or one with a beat that he cannot walk at.
+        """
+        if not motions:
+            raise JackError("Style is learnt from clips, and none was given: add --clips FILE.")
+        self._locomotion, self.config = environment, config
+        self.examples = [Example.of(motion, environment.contract) for motion in motions]
+        if environment.config.gait_period is None:
+            environment.config = replace(environment.config, gait_period=beat_of(self.examples, motions))
+        self.judge = Judge(np.concatenate([example.pairs for example in self.examples]), config.judge, seed)
+        self._styled = Styled(environment, self.examples, self.judge, config)
+        self.ppo = PPO(brain, self._styled, ppo, seed, threads)
+        self.average, self.brain = self.ppo.average, brain
+
+    def iterate(self) -> Mapping[str, float]:
+        """One rollout, one update of the brain, a few of the judge."""
+        self._locomotion.glide = min(1.0, self.progress / self.config.glide) if self.config.glide else 1.0
+        told = self.ppo.iterate()
+        judged = self.judge.learn(*self._styled.take())
+        return {**told, **{f"style_{name}": value for name, value in judged.items()}}
+
+    def tensors(self) -> dict[str, Tensor]:
+        """All tensors that it needs to go on, by part and name."""
+        return self.ppo.tensors() | {f"judge.{name}": tensor for name, tensor in self.judge.tensors().items()}
+
+    def numbers(self) -> LearnerNumbers:
+        """All it needs besides."""
+        return self.ppo.numbers()
+
+    def restore(self, tensors: Mapping[str, Tensor], numbers: LearnerNumbers) -> None:
+        """Go on from what `tensors` and `numbers` gave.
+
+        Raises:
+            JackError: another size of brain or judge, or another number of environments.
+        """
+        self.judge.restore(storage.part(tensors, "judge"))
+        self.ppo.restore(tensors, numbers)
+
+    @property
+    def gait_period(self) -> float:
+        """Duration of the gait cycle that he walks at now [s]."""
+        return self._locomotion.gait.period
+
+    @property
+    def progress(self) -> float:
+        """How much of the training is over, 0 to 1."""
+        return self.ppo.progress
+
+    @progress.setter
+    def progress(self, share: float) -> None:
+        self.ppo.progress = share
+
+    @property
+    def episodes(self) -> EpisodeLog:
+        """The episodes and reward terms of late."""
+        return self.ppo.episodes
+
+    @property
+    def samples(self) -> int:
+        """Environment steps of one `iterate`."""
+        return self.ppo.samples
+
+    @property
+    def ready(self) -> bool:
+        """Whether an exam is worth its time; not before he walks at his own beat."""
+        return self._locomotion.glide == 1.0 and self.ppo.ready
+
+    @property
+    def broken(self) -> int:
+        """How often so far a robot began anew because its physics, action or reward was no number."""
+        return self.ppo.broken
+
+
+def beat_of(examples: Sequence[Example], motions: Sequence[MotionClip]) -> float:
+    """Mean duration of a cycle of some clips [s].
+
+    Raises:
+        JackError: he cannot walk at it; says how to get another one.
+    """
+    low, high = _BEATS
+    for example, motion in zip(examples, motions, strict=True):
+        if not low <= example.period <= high:
+            speed = motion.info.speed * example.period / 0.9
+            raise JackError(
+                f"In '{motion.info.name}' two steps take {example.period:.2f} s; allowed: {low} to {high} s. "
+                f"Change its pace: ./jack mocap retarget --speed {speed:.2f} {motion.info.source}"
+            )
+    return float(np.mean([example.period for example in examples]))

@@ -1,0 +1,75 @@
+"""What he learns from besides experience: bags and clips, found, read and named before anything is trained."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from jack_contract.contract import Contract
+from jack_contract.errors import JackError
+from jack_trainer.imitation.dataset import read_demonstrations
+from jack_trainer.imitation.mocap.motion import MotionClip, load_motion
+from jack_trainer.imitation.movement import Example
+from jack_trainer.phases import Phase
+from jack_trainer.rl.amp import beat_of
+from jack_trainer.training import TrainOptions
+
+#: What to type where something is missing.
+_MISSING = {
+    "bags": "demonstrations: add --bags BAG ... (./jack record --episodes 30 makes some)",
+    "clips": "motions: add --clips FILE ... (./jack mocap retarget FILE ... makes them)",
+}
+
+
+@dataclass(frozen=True)
+class Sources:
+    """What a training learns from; files by their SHA-256, hexadecimal."""
+
+    bags: dict[str, Path] = field(default_factory=dict)
+    clips: dict[str, Path] = field(default_factory=dict)
+    #: the clips, read
+    motions: Sequence[MotionClip] = ()
+    #: bags that were named and are not learnt from, and why
+    left_out: Sequence[tuple[Path, str]] = ()
+
+    def of(self, taught: Phase) -> Sources:
+        """Those that one phase learns from."""
+        if taught.needs == "bags":
+            return Sources(bags=self.bags)
+        return Sources(clips=self.clips, motions=self.motions) if taught.needs == "clips" else Sources()
+
+
+def find_sources(options: TrainOptions, phases: Iterable[Phase], contract: Contract) -> Sources:
+    """What the phases of a training learn from.
+
+    Args:
+        options: of the training.
+        phases: that he is to be taught.
+        contract: of who is taught.
+
+    Raises:
+        JackError: something that a phase needs was not given, is not there or not fit, or was given for nothing.
+    """
+    wanted = {taught.needs: taught.name for taught in phases}
+    for need, words in _MISSING.items():
+        given = getattr(options, need)
+        if need in wanted and not given:
+            raise JackError(f"The phase '{wanted[need]}' learns from {words}.")
+        if given and need not in wanted:
+            raise JackError(f"No phase of '{options.phase}' learns from {need}: leave out --{need}.")
+    motions = [load_motion(path, contract.robot) for path in options.clips]
+    if motions:
+        beat_of([Example.of(motion, contract) for motion in motions], motions)
+    clips = {_sha256(path): path for path in options.clips}
+    if not options.bags:
+        return Sources(clips=clips, motions=motions)
+    found = read_demonstrations(options.bags, contract)
+    bags = {episode.sha256: episode.path for episode in found.episodes}
+    return Sources(bags, clips, motions, found.left_out)
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,188 @@
+import math
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from jack_brain.network.brain import Brain
+from jack_contract.errors import JackError
+from jack_trainer.imitation.movement import Example, frame_size, frames
+from jack_trainer.rl.amp import AMP, AmpConfig, Styled
+from jack_trainer.rl.discriminator import Judge, JudgeConfig
+from jack_trainer.rl.ppo import PPOConfig
+
+sys.path.insert(0, str(Path(__file__).parent))
+from walking_clip import PERIOD, ROBOT, walking_clip
+
+AHEAD = ((0.8, 0.8), (0.0, 0.0), (0.0, 0.0))
+SMALL = JudgeConfig(hidden=(8,), batch=16, memory=64, kept=16, minibatches=2)
+
+
+class Fond:
+    """A judge who likes everything by a half."""
+
+    def like(self, movements: np.ndarray) -> np.ndarray:
+        self.seen = movements.copy()
+        return np.full(len(movements), 0.5, np.float32)
+
+
+@pytest.fixture(scope="module")
+def example() -> Example:
+    return Example(np.zeros((4, 2 * frame_size(ROBOT)), np.float32), speed=0.8, period=1.04)
+
+
+def still(count: int) -> np.ndarray:
+    return np.zeros((count, ROBOT.count), np.float32)
+
+
+def test_style_counts_for_walking_as_fast_as_the_clip_and_less_the_further_from_it(make_locomotion, example):
+    styled = Styled(make_locomotion(2), [example], Fond(), AmpConfig(reach=0.4))
+    paces = [[0.8, 0, 0], [0.4, 0, 0], [1.2, 0, 0], [0.8, 0.24, 0.32], [0, 0, 0], [-0.8, 0, 0]]
+    # e^-(off / 0.4)^2: 0.4 off each; standing and walking back are 0.8 and 1.6 off
+    expected = [1.0, math.exp(-1), math.exp(-1), math.exp(-1), math.exp(-4), math.exp(-16)]
+    np.testing.assert_allclose(styled.nearness(np.array(paces)), expected, rtol=1e-5)
+
+
+def test_of_two_examples_the_nearer_one_counts(make_locomotion, example):
+    styled = Styled(make_locomotion(2), [example, replace(example, speed=0.4)], Fond(), AmpConfig())
+    np.testing.assert_allclose(styled.nearness(np.array([[0.4, 0, 0], [0.8, 0, 0]])), 1.0, rtol=1e-6)
+
+
+def test_style_is_paid_beside_the_task_for_what_was_just_done(make_locomotion, example):
+    """6 a second for style, by a half, in 0.02 s: 0.06 where it counts in full."""
+    plain, judge = make_locomotion(4, command=AHEAD, still=0.0), Fond()
+    styled = Styled(make_locomotion(4, command=AHEAD, still=0.0), [example], judge, AmpConfig(weight=6.0))
+    plain.reset()
+    seen = styled.reset()
+    size, before = frame_size(ROBOT), frames(styled.locomotion.world)
+    for _ in range(60):
+        pace = seen.command.astype(float)
+        one, other = plain.step(still(4)), styled.step(still(4))
+        applies = styled.nearness(pace) * ~(one.terminated | one.truncated)
+        np.testing.assert_allclose(other.reward - one.reward, 0.06 * applies, atol=1e-6)
+        np.testing.assert_array_equal(judge.seen[:, :size], before)
+        before, seen = frames(styled.locomotion.world), other.observation
+        np.testing.assert_array_equal(judge.seen[:, size:], before)
+        np.testing.assert_array_equal(other.episode_returns, one.episode_returns)
+        assert other.terms["style"] == pytest.approx(3.0 * applies.mean(), abs=1e-6)
+    assert applies.max() > 0.9  # by now he is asked for 0.8 m/s
+
+
+def test_who_falls_gets_nothing_for_style_and_is_no_example_of_the_policy(make_locomotion, example):
+    styled = Styled(make_locomotion(3, command=AHEAD, still=0.0, fall_height=9.0), [example], Fond(), AmpConfig())
+    styled.reset()
+    step = styled.step(still(3))
+    assert step.terminated.all() and step.terms["style"] == 0.0
+    pairs, applies = styled.take()
+    assert pairs.shape == (3, 2 * frame_size(ROBOT)) and not applies.any()
+
+
+def test_what_is_taken_is_forgotten(make_locomotion, example):
+    styled = Styled(make_locomotion(3), [example], Fond(), AmpConfig())
+    styled.reset()
+    for _ in range(5):
+        styled.step(still(3))
+    assert styled.take()[0].shape[0] == 15
+    styled.step(still(3))
+    assert styled.take()[0].shape[0] == 3
+
+
+def make(make_locomotion, contract, seed: int = 0, **changes) -> AMP:
+    torch.manual_seed(seed)
+    environment = make_locomotion(6, seed, command=AHEAD, still=0.0, gait_period=1.04, curriculum=0.5)
+    config = replace(AmpConfig(judge=SMALL), **changes)
+    return AMP(
+        Brain(contract), environment, [walking_clip()], config, PPOConfig(rollout=4, minibatches=2), seed, threads=1
+    )
+
+
+def test_judge_and_policy_learn_and_tell_of_it(make_locomotion, contract):
+    learner = make(make_locomotion, contract)
+    before = {name: tensor.clone() for name, tensor in learner.tensors().items()}
+    for _ in range(8):  # until he is asked for more than a little
+        told = learner.iterate()
+    assert {"policy_loss", "style_loss", "style_clip", "style_policy", "style_penalty", "style_right"} <= set(told)
+    assert {"style", "likeness", "velocity"} <= set(learner.episodes.terms)
+    for part in ("brain.action_head.linear.weight", "judge.network.0.weight", "judge.memory.rows"):
+        assert not torch.equal(before[part], learner.tensors()[part])
+    assert learner.samples == 24 and learner.broken == 0
+
+
+def test_it_goes_on_bit_for_bit_as_if_nothing_had_happened(make_locomotion, contract):
+    learner = make(make_locomotion, contract)
+    for _ in range(6):
+        learner.iterate()
+    kept = {name: tensor.clone() for name, tensor in learner.tensors().items()}
+    numbers = learner.numbers().model_copy(deep=True)
+    again = make(make_locomotion, contract, seed=9)
+    again.restore(kept, numbers)
+    for _ in range(2):
+        assert again.iterate() == learner.iterate()
+    now, then = again.tensors(), learner.tensors()
+    assert set(now) == set(then) and all(torch.equal(now[name], then[name]) for name in now)
+
+
+def test_a_checkpoint_without_style_is_refused(make_locomotion, contract):
+    learner = make(make_locomotion, contract)
+    tensors = {name: t for name, t in learner.tensors().items() if name != "environment.style.frames"}
+    with pytest.raises(JackError, match="phase without style"):
+        make(make_locomotion, contract).restore(tensors, learner.numbers())
+
+
+def test_the_beat_glides_from_the_contracts_to_the_clips(make_locomotion, contract):
+    learner = make(make_locomotion, contract, glide=0.4)
+    environment, periods = learner.ppo.environment.locomotion, []
+    for progress in (0.0, 0.2, 0.4, 0.9):
+        learner.progress = progress
+        learner.iterate()
+        periods.append(environment.gait.period)
+    assert periods == pytest.approx([0.52, 0.78, 1.04, 1.04])
+    assert periods[-1] == 1.04  # to the last bit: what robots are told
+
+
+def test_a_task_without_a_beat_gets_the_clips(make_locomotion, contract):
+    environment = make_locomotion(2)
+    learner = AMP(Brain(contract), environment, [walking_clip(rows=44)], AmpConfig(judge=SMALL), PPOConfig(), 0, 1)
+    assert environment.config.gait_period == pytest.approx(0.88)
+    assert learner.gait_period == pytest.approx(0.88)
+
+
+def test_a_clip_at_a_beat_that_he_cannot_walk_at_is_refused_with_what_to_type(make_locomotion, contract):
+    with pytest.raises(JackError, match=r"two steps take 1\.60 s; .* --speed 1\.78 walking\.bvh"):
+        AMP(Brain(contract), make_locomotion(2), [walking_clip(rows=80)], AmpConfig(), PPOConfig(), 0, 1)
+
+
+def test_no_exam_before_he_walks_at_his_own_beat(make_locomotion, contract, monkeypatch):
+    learner = make(make_locomotion, contract, glide=0.4)
+    monkeypatch.setattr(type(learner.ppo), "ready", True)
+    learner.progress = 0.2
+    learner.iterate()
+    assert not learner.ready
+    learner.progress = 0.5
+    learner.iterate()
+    assert learner.ready
+
+
+def test_without_a_clip_there_is_no_style(make_locomotion, contract):
+    with pytest.raises(JackError, match="--clips"):
+        AMP(Brain(contract), make_locomotion(2), [], AmpConfig(), PPOConfig(), 0, 1)
+
+
+@pytest.mark.parametrize("changes", [{"weight": -1.0}, {"reach": 0.0}, {"glide": 1.5}, {"weight": math.nan}])
+def test_what_cannot_be_meant_is_refused(changes):
+    with pytest.raises(JackError):
+        AmpConfig(**changes)
+
+
+def test_a_pair_is_one_control_period_apart(make_locomotion, contract):
+    """The speeds in the second frame are about the difference of the positions over a period."""
+    learner = make(make_locomotion, contract)
+    judge = Judge(learner.examples[0].pairs, SMALL, 0)
+    assert judge.like(learner.examples[0].pairs).shape == (104,)
+    size, n = frame_size(ROBOT), ROBOT.count
+    first, second = learner.examples[0].pairs[:52, :n], learner.examples[0].pairs[:52, size : size + n]
+    speed = learner.examples[0].pairs[:52, n : 2 * n]
+    np.testing.assert_allclose((second - first) / PERIOD, speed, atol=0.5)
