@@ -1,8 +1,8 @@
 """From a bag to tensors: messages a second, against those who decode them one by one.
 
-The bag is that of a minute of Jack: joint states, IMU, commands and velocities, recorded by Jack's own recorder.
-Each side reads it from the file on, again and again, and ends with the same torch tensors: what the joints and the
-IMU said, what was asked, and the targets. Whether they are the same is checked first.
+The bag is that of a minute of Jack: joint states, IMU, joint commands and velocities. Each side reads it from the
+file on, again and again, and ends with the same torch tensors: what joints and IMU said, what was asked, and the
+targets. Whether they are the same is checked first.
 """
 
 from __future__ import annotations
@@ -23,14 +23,10 @@ from pairing import QUICK, Protocol, Side, compare, report, write_json
 from jack_contract.contract import default_contract
 from jack_contract.robot import RobotSpec
 from jack_trainer.imitation.bag import Bag
-from jack_trainer.imitation.bag_file import Subject
-from jack_trainer.imitation.decoding import encode, part
+from jack_trainer.imitation.bag_of_moments import Moments, write_bag
 from jack_trainer.imitation.definitions import define
 from jack_trainer.imitation.frames import read_frames
-from jack_trainer.imitation.recording import Recorder, RecordingConfig, Request
-from jack_trainer.imitation.topics import TOPICS
 
-NAMES = ("joint_states", "imu/data", "joint_command", "cmd_vel")
 Tensors = dict[str, torch.Tensor]
 
 
@@ -51,55 +47,14 @@ class Options:
 
 
 def record(folder: Path, seconds: float, robot: RobotSpec) -> tuple[Path, int]:
-    """A bag by Jack's recorder, and how many messages are in it."""
-    specs = [next(topic for topic in TOPICS if topic.name == name) for name in NAMES]
-    subjects = [Subject(spec, f"/{spec.name}", define(spec.type)) for spec in specs]
-    config = RecordingConfig(folder, queue_bytes=1 << 30, reserve_bytes=0)
-    recorder = Recorder(subjects, config, default_contract())
-    episode, count = recorder.start(Request("jack")), 0
-    random = np.random.default_rng(0)
-    for step in range(round(seconds / robot.control_period)):
-        for topic, data in enumerate(_messages(step, robot, random)):
-            recorder.hear(topic, data)
-            count += 1
-    episode.end("asked")
-    episode.join()
-    if episode.problem or episode.facts.dropped:
-        raise SystemExit(f"The bag could not be recorded: {episode.problem or 'messages were dropped'}.")
-    return episode.path, count
-
-
-def _messages(step: int, robot: RobotSpec, random: np.random.Generator) -> Iterator[bytes]:
-    n, vector = robot.count, "geometry_msgs/msg/Vector3"
-    stamp = divmod(round(step * robot.control_period * 1e9), 10**9)
-    time_ = part("builtin_interfaces/msg/Time", sec=stamp[0], nanosec=stamp[1])
-    header = part("std_msgs/msg/Header", stamp=time_, frame_id="")
-    names, numbers = list(robot.joint_names), random.normal(size=(4, n))
-    turn, push = (part(vector, **dict(zip("xyz", random.normal(size=3).tolist(), strict=True))) for _ in range(2))
-    unknown = np.zeros(9)
-    yield encode(
-        "sensor_msgs/msg/JointState",
-        header=header,
-        name=names,
-        position=numbers[0],
-        velocity=numbers[1],
-        effort=numbers[2],
-    )
-    yield encode(
-        "sensor_msgs/msg/Imu",
-        header=header,
-        orientation=part("geometry_msgs/msg/Quaternion", x=0.0, y=0.0, z=0.0, w=1.0),
-        orientation_covariance=unknown,
-        angular_velocity=turn,
-        angular_velocity_covariance=unknown,
-        linear_acceleration=push,
-        linear_acceleration_covariance=unknown,
-    )
-    gains = {"stiffness": np.full(n, 40.0), "damping": np.full(n, 2.0)}
-    command = {"header": header, "session": 7, "mode": 1, "name": names, "position": numbers[3]}
-    yield encode("jack_msgs/msg/JointCommand", **command, **gains)
-    if step % 10 == 0:
-        yield encode("geometry_msgs/msg/Twist", linear=turn, angular=push)
+    """A bag, and how many messages are in it."""
+    count, random = round(seconds / robot.control_period), np.random.default_rng(0)
+    state = random.normal(size=(count, 2 * robot.count + 10))
+    state[:, 2 * robot.count : 2 * robot.count + 4] = 0.5  # an orientation has length 1
+    command, action = random.normal(size=(count, 3)), random.normal(size=(count, robot.count))
+    episode = Moments(1.0 / robot.control_period, "", "", state, command, action, iter(()))
+    write_bag(folder, "walk", episode, robot)
+    return folder, 4 * count
 
 
 # -- three ways to read it
@@ -110,7 +65,7 @@ def ours(path: Path, robot: RobotSpec) -> Tensors:
     frames = read_frames(Bag(path), robot)
     state = frames.state
     body = np.concatenate((state.orientation, state.angular_velocity, state.linear_acceleration), axis=1)
-    joints = np.stack((state.joint_position, state.joint_velocity, state.joint_effort), axis=1)
+    joints = np.stack((state.joint_position, state.joint_velocity), axis=1)
     arrays = {"joints": joints, "body": body, "command": frames.command, "target": frames.target}
     return {name: torch.from_numpy(array.astype(np.float32)) for name, array in arrays.items()}
 
@@ -147,7 +102,7 @@ def _gathered(messages: Iterator[tuple[str, Any]]) -> Tensors:
     asked = (0.0, 0.0, 0.0)
     for topic, m in messages:
         if topic == "/joint_states":
-            rows["joints"].append((m.position, m.velocity, m.effort))
+            rows["joints"].append((m.position, m.velocity))
         elif topic == "/imu/data":
             q, w, a = m.orientation, m.angular_velocity, m.linear_acceleration
             rows["body"].append((q.x, q.y, q.z, q.w, w.x, w.y, w.z, a.x, a.y, a.z))
@@ -186,8 +141,7 @@ def main(options: Options) -> None:
             except ImportError:
                 print(f"{package} is not installed: pip install {package}")
                 continue
-            # The velocity at the very moment of a command may come before or after it, one by one.
-            if not all(torch.equal(found[key], expected[key]) for key in ("joints", "body", "target")):
+            if not all(torch.equal(found[key], expected[key]) for key in expected):
                 raise SystemExit(f"{name} reads something else.")
             peer = name, side(read, path, robot, count)
             packages.append(package)

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import count
@@ -28,18 +28,12 @@ from jack_contract.contract import CameraSpec, default_contract
 from jack_contract.errors import JackError
 from jack_trainer.imitation import lerobot
 from jack_trainer.imitation.bag import Bag
-from jack_trainer.imitation.bag_file import BagFile, Subject
-from jack_trainer.imitation.decoding import encode, part
-from jack_trainer.imitation.definitions import define
-from jack_trainer.imitation.facts import Facts
-from jack_trainer.imitation.heard import Heard
+from jack_trainer.imitation.bag_of_moments import Moments, write_bag
 from jack_trainer.imitation.pictures import Jpeg, pictures_of, read_jpegs
-from jack_trainer.imitation.topics import TOPICS
 
 #: As Jack's camera sends them.
-WIDTH, HEIGHT, QUALITY = 320, 240, 80
+WIDTH, HEIGHT = 320, 240
 BATCH = 64
-NAMES = ("camera/image_raw/compressed", "joint_states", "imu/data", "joint_command")
 
 
 @dataclass(frozen=True)
@@ -62,47 +56,22 @@ class Options:
     output: Path = Path(__file__).with_suffix(".json")
 
 
-def record(path: Path, number: int) -> Path:
-    """A bag of a walk through a room of soft colours, with all that an export needs."""
+def record(folder: Path, count: int) -> Path:
+    """A bag of a walk through a room of soft colours."""
     robot, random = default_contract().robot, np.random.default_rng(0)
     room = random.integers(0, 255, (HEIGHT + 80, 4 * WIDTH, 3), np.uint8)
     room = cv2.normalize(cv2.GaussianBlur(room, (0, 0), 6), np.zeros_like(room), 0, 255, cv2.NORM_MINMAX)
-    specs = [next(topic for topic in TOPICS if topic.name == name) for name in NAMES]
-    subjects = [Subject(spec, f"/{spec.name}", define(spec.type)) for spec in specs]
-    path.mkdir()
-    file = BagFile(path / "room_0.mcap", subjects, Facts(name="room"), 64 << 10)
-    for step in range(number):
-        at, left = round(step * robot.control_period * 1e9), step * 3 % (3 * WIDTH)
-        top = int(40 + 30 * np.sin(step / 9))
-        shown = room[top : top + HEIGHT, left : left + WIDTH]
-        for topic, data in enumerate(_messages(at, shown, random)):
-            file.write(Heard(topic, data, at), at)
-    file.finish(Facts(name="room", ended="asked"))
-    return path
 
+    def look(step: int) -> np.ndarray:
+        left, top = step * 3 % (3 * WIDTH), int(40 + 30 * np.sin(step / 9))
+        return room[top : top + HEIGHT, left : left + WIDTH]
 
-def _messages(at: int, shown: np.ndarray, random: np.random.Generator) -> Iterator[bytes]:
-    robot, vector, unknown = default_contract().robot, "geometry_msgs/msg/Vector3", np.zeros(9)
-    time_ = part("builtin_interfaces/msg/Time", sec=at // 10**9, nanosec=at % 10**9)
-    header = part("std_msgs/msg/Header", stamp=time_, frame_id="")
-    names, (one, two) = list(robot.joint_names), random.normal(size=(2, robot.count))
-    still = part(vector, x=0.0, y=0.0, z=0.0)
-    _, data = cv2.imencode(".jpg", shown, [cv2.IMWRITE_JPEG_QUALITY, QUALITY])
-    yield encode("sensor_msgs/msg/CompressedImage", header=header, format="jpeg", data=data)
-    joints = {"position": one, "velocity": two, "effort": two}
-    yield encode("sensor_msgs/msg/JointState", header=header, name=names, **joints)
-    yield encode(
-        "sensor_msgs/msg/Imu",
-        header=header,
-        orientation=part("geometry_msgs/msg/Quaternion", x=0.0, y=0.0, z=0.0, w=1.0),
-        orientation_covariance=unknown,
-        angular_velocity=still,
-        angular_velocity_covariance=unknown,
-        linear_acceleration=still,
-        linear_acceleration_covariance=unknown,
-    )
-    gains = {"position": one, "stiffness": np.full(robot.count, 40.0), "damping": np.full(robot.count, 2.0)}
-    yield encode("jack_msgs/msg/JointCommand", header=header, session=7, mode=1, name=names, **gains)
+    state = np.zeros((count, 2 * robot.count + 10))
+    state[:, 2 * robot.count + 3] = 1.0  # upright
+    still, pose = np.zeros((count, 3)), np.tile(robot.default_position, (count, 1))
+    pictures = (look(step) for step in range(count))
+    write_bag(folder, "room", Moments(1 / robot.control_period, "", "", state, still, pose, pictures), robot)
+    return folder
 
 
 # -- the sides
@@ -136,15 +105,12 @@ def _plainly(jpeg: Jpeg, camera: CameraSpec) -> np.ndarray:
     return cv2.resize(picture, size, interpolation=cv2.INTER_AREA)[..., ::-1].transpose(2, 0, 1)  # type: ignore[arg-type]
 
 
-def _batches(batch) -> Side:  # noqa: ANN001
+def _batches(batch: Callable[[], torch.Tensor]) -> Side:
     def measure(seconds: float) -> float:
-        begun, times = time.perf_counter(), 0
+        begun, done = time.perf_counter(), 0
         while time.perf_counter() - begun < seconds:
-            shape = batch().shape
-            times += 1
-        if tuple(shape[:2]) != (BATCH, 3):
-            raise SystemExit(f"A batch has the shape {shape}.")
-        return times * BATCH / (time.perf_counter() - begun)
+            done += len(batch())
+        return done / (time.perf_counter() - begun)
 
     return measure
 

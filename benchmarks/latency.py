@@ -3,6 +3,7 @@
 Both nodes run all the time, each in its own process and namespace, with the same executor; a third process sends
 joint states and IMU data to one of them at a time and waits for the command with their stamp. The peer is the least
 that any rclpy node could do: it subscribes to the same two topics and answers with a joint command made beforehand.
+Before that, without ROS: what a decision takes with each size of the brain, walking and following (`presets.py`).
 """
 
 from __future__ import annotations
@@ -247,12 +248,15 @@ def main(options: Options) -> None:
     if options.echo:
         be_echo(options)
         return
+    from presets import costs  # here, as in `export`
+
     contract = default_contract()
+    sizes = costs(100 if options.quick else 2000)
     with tempfile.TemporaryDirectory() as folder, ros_domain() as domain:
         os.environ |= {"ROS_DOMAIN_ID": str(domain), "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST"}
         rows = measure(options, contract, export(Path(folder), contract, options.brain))
     title = f"sensor-to-command time, brain {options.brain}, executor {options.executor}"
-    data = report(title, rows, {}, ("rclpy", "onnxruntime", "numpy"))
+    data = report(title, rows, {}, ("rclpy", "onnxruntime", "numpy")) | {"presets": sizes}
     if not options.quick:
         write_json(options.output, data)
 

@@ -51,6 +51,7 @@ class Perceptrons(nn.Module):
         self.critic = _perceptron(inputs + TRUTH_SIZE, width, 1, gain=1.0)
         self.estimate = nn.Linear(width, TRUTH_SIZE)
         self.log_std = nn.Parameter(torch.full((contract.robot.count,), math.log(std)))
+        self.chunk_head = None  # as a brain that nobody taught to see
 
     def forward(self, inputs: Inputs, *, value: bool = True) -> Output:
         """One tick of a batch of robots: mean of the action (B, n), and the value (B, 1) if it was asked for."""

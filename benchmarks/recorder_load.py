@@ -19,6 +19,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import tyro
@@ -174,7 +175,7 @@ def load(folder: Path, rates: tuple[int, ...], seconds: float, messages: list[by
     """Send at each rate for so long, recorded by a node of its own process."""
     import rclpy
     from jack_msgs.action import Record
-    from rclpy.action import ActionClient
+    from rclpy.action.client import ActionClient
     from rclpy.executors import SingleThreadedExecutor
     from rclpy.qos import qos_profile_sensor_data
     from sensor_msgs.msg import JointState
@@ -204,7 +205,7 @@ def load(folder: Path, rates: tuple[int, ...], seconds: float, messages: list[by
             rest(1.5)
             asked = client.send_goal_async(Record.Goal(name=f"at{rate}"))
             wait(asked.done)
-            goal = asked.result()
+            goal: Any = asked.result()
             begun, published = time.perf_counter(), 0
             while (passed := time.perf_counter() - begun) < seconds:
                 for _ in range(round(passed * rate) - published):

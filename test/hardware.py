@@ -33,7 +33,7 @@ COMMAND = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE)
 #: From a sensor to its topic, and from a command to its motor, least and most [s].
 DELAY = (0.001, 0.008)
 #: Time between two looks at what is due [s].
-_PERIOD = 0.001
+_PERIOD = 0.002
 
 
 def start_body(domain: int) -> list[subprocess.Popen[bytes]]:

@@ -42,7 +42,8 @@ pytestmark = [pytest.mark.ros, pytest.mark.slow]
 PATIENCE = 60.0
 #: How long he walks [s], how fast [m/s], and how far he must get at least [m].
 WALK, SPEED, FAR = 8.0, 0.4, 1.5
-TRIAL = "2"
+#: Of a policy that is offered, unless somebody says otherwise [s].
+TRIAL = 10.0
 
 
 class Onlooker:
@@ -111,7 +112,7 @@ def onlooker(ros_domain: int, nodes_alive) -> Iterator[Onlooker]:
 class Ours:
     """`./jack deploy`, and services called by a client."""
 
-    deploy = (sys.executable, "-m", "jack_trainer.cli", "deploy", "--policy", "pretrained", "--trial", TRIAL)
+    deploy = (sys.executable, "-m", "jack_trainer.cli", "deploy", "--policy", "pretrained")
 
     def __init__(self, onlooker: Onlooker) -> None:
         self.onlooker = onlooker
@@ -129,7 +130,7 @@ class Ours:
 class Ros2:
     """`ros2 launch`, `ros2 lifecycle`, `ros2 service`."""
 
-    deploy = ("ros2", "launch", "jack_brain", "deploy.launch.py", "policy:=pretrained", f"trial:={TRIAL}")
+    deploy = ("ros2", "launch", "jack_brain", "deploy.launch.py", "policy:=pretrained")
 
     def __init__(self, onlooker: Onlooker) -> None:
         del onlooker
@@ -188,7 +189,7 @@ def test_what_the_deploy_launch_drives_may_as_well_be_hardware(front_end, onlook
         commands.load(heir)
         onlooker.until(lambda: onlooker.brain.shadow, "the heir is not tried")
         assert onlooker.brain.swaps == first
-        onlooker.watch(float(TRIAL) + 1.0)
+        onlooker.watch(TRIAL + 1.0)
         assert "success=True" in commands.trigger("brain/promote")
         onlooker.until(lambda: onlooker.brain.swaps == first + 1, "the heir does not take over")
         onlooker.watch(2.0)

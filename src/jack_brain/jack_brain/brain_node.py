@@ -113,6 +113,7 @@ class BrainNode(LifecycleNode):
         self._status = self.create_publisher(BrainStatus, "brain/status", 10)
         self._timing = self.create_publisher(Timing, "brain/timing", 10)
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
+        self._attention = self.create_publisher(Image, "brain/attention", 10)
         self._listeners = [
             self.create_subscription(PolicyMessage, "policy", self._on_policy, LATCHED),
             self.create_subscription(Twist, "cmd_vel", self._on_velocity, COMMAND),
@@ -178,7 +179,7 @@ class BrainNode(LifecycleNode):
             self.destroy_subscription(listener)
         for service in self._offered:
             self.destroy_service(service)
-        for publisher in (self._commands, self._status, self._timing, self._diagnostics):
+        for publisher in (self._commands, self._status, self._timing, self._diagnostics, self._attention):
             self.destroy_publisher(publisher)
         return _SUCCESS
 
@@ -368,7 +369,18 @@ class BrainNode(LifecycleNode):
         message.fault, message.value, message.missed = safety.fault, pilot.value(), safety.deadlines.missed
         message.latency, message.latency_max = self._times.median_and_max()
         self._status.publish(message)
+        self._publish_attention(message.header)
         self._log_news()
+
+    def _publish_attention(self, header: Header) -> None:
+        """Where in the picture the sentence points, as a small grey picture; nothing where none is followed."""
+        weights = self._gaze.sight.attention if self._gaze is not None else None
+        if weights is not None:
+            grey = (255.0 * weights / max(float(weights.max()), 1e-9)).astype(np.uint8)
+            height, width = grey.shape
+            message = Image(header=header, height=height, width=width, encoding="mono8", step=width)
+            message.data = array("B", grey.tobytes())
+            self._attention.publish(message)
 
     def _log_news(self) -> None:
         """Say what has changed since the last time; here and not in a tick, which waits for no log."""

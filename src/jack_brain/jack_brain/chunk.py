@@ -23,6 +23,8 @@ from jack_contract.robot import RobotSpec
 #: How a chunk is learnt: by squared error; by flow matching; as tokens, one of 256 for each number.
 SQUARED, FLOW, TOKENS = "squared", "flow", "tokens"
 KINDS = (SQUARED, FLOW, TOKENS)
+#: What is heard where nobody says anything, and seen where nothing is: token ids, and a brightness of 0 to 255.
+SILENCE, DARKNESS = 0, 128
 #: Parts of the names of an arm's joints.
 _ARM = ("shoulder", "elbow", "wrist", "hand")
 #: Observation terms with a number for each joint.
@@ -103,5 +105,5 @@ def blend(rest: Array, new: Array, seam: int = SEAM) -> Array:
     """
     count = len(new)
     before = rest[np.minimum(np.arange(count), len(rest) - 1)]
-    share = np.minimum(np.arange(1, count + 1) / (min(seam, count) + 1), 1.0)[:, None]
-    return before + share * (new - before)
+    share = np.arange(1, count + 1)[:, None] / (min(seam, count) + 1)
+    return np.where(share < 1.0, before + share * (new - before), new)

@@ -7,7 +7,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
@@ -83,6 +83,8 @@ class Sight:
     same: float = 0.0
     #: from picture to intent [s]
     took: float = 0.0
+    #: where in the last picture the sentence points: weights of its patches, (rows, columns); None: nowhere
+    attention: Float32 | None = field(default=None, compare=False)
 
 
 class Gaze:
@@ -175,16 +177,18 @@ class Gaze:
             self._before, self._before_at = pixels, now
         same = now - self._before_at
         trouble = f"Pictures have been the same for {same:.0f} s." if same > _FROZEN else ""
-        policy, sentence = self._driving(), self._sentence
+        policy, sentence, attention = self._driving(), self._sentence, None
         if policy is not None and policy.follows and sentence is not None:
             if policy.words in ("", self._tokenizer.digest):
                 seen = policy.look(sentence.ids, pixels)
+                attention = seen.attention
                 with self._news:
                     if self._sentence is sentence:
                         self._intend(Intent(policy, seen.prefix, now))
             else:
                 trouble = "The policy was taught with another vocabulary: it follows no sentence."
-        self._tell(trouble=trouble, seen=self.sight.seen + 1, same=same, took=time.perf_counter() - begun)
+        took = time.perf_counter() - begun
+        self._tell(trouble=trouble, seen=self.sight.seen + 1, same=same, took=took, attention=attention)
 
     def _tell(self, **changes: object) -> None:
         with self._news:

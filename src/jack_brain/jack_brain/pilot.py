@@ -293,7 +293,11 @@ class Pilot:
             and self.safety.rung(now) is Rung.FULL
         )
         if following and intent is not None and self.arms.due:
-            self.arms.follow(*intent.reach(history))
+            chunk, progress = intent.reach(history)
+            if not np.isfinite(chunk).all():
+                self.safety.trip(Trip.ACTION, "The policy's action chunk is not finite")
+                return action
+            self.arms.follow(chunk, progress)
         return self.arms.step(action, offsets, following)
 
     def _hold(self, time: float) -> Array:

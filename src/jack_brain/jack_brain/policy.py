@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jack_brain import policy_file
-from jack_brain.chunk import chunk_width
+from jack_brain.chunk import DARKNESS, SILENCE, chunk_width
 from jack_brain.golden import Golden
 from jack_brain.graph import Graph, Shapes
 from jack_brain.policy_file import (
@@ -36,9 +36,6 @@ from jack_contract.contract import Contract
 from jack_contract.errors import ContractError, PolicyError
 from jack_contract.gait import require_period
 from jack_contract.observation import COMMAND_SIZE
-
-#: What nobody says, and what nobody sees: token ids, and the brightness of a picture [0..255].
-SILENCE, DARKNESS = 0, 128
 
 
 @dataclass(frozen=True)
@@ -322,7 +319,9 @@ def _gait_period(provenance: dict[str, Any]) -> float | None:
     try:
         return require_period(float(given))
     except (ContractError, OverflowError) as error:
-        raise PolicyError(f"The policy walks at a beat that no robot follows. {error}") from error
+        raise PolicyError(
+            f"The file's gait_period is not a number of seconds that he can follow. {error}"
+        ) from error
 
 
 def _median(work: Callable[[], object], limits: PolicyLimits) -> float:

@@ -1,14 +1,18 @@
+import sys
 import threading
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
-from sample_pictures import image, noise
 
 from jack_brain.gaze import Gaze
 from jack_brain.policy import Seen
 from jack_contract.contract import default_contract
 from jack_contract.instruction import Tokenizer, learn
+
+sys.path.insert(0, str(Path(__file__).parent))
+from sample_pictures import image, noise
 
 CONTRACT = default_contract()
 WORDS: Tokenizer = learn(["touch the red cube", "wave"], CONTRACT.instruction)
@@ -71,6 +75,7 @@ def test_a_sentence_and_a_picture_become_an_intent_of_the_policy_that_drives(eye
     assert np.array_equal(picture, noise(64, 64))
     assert eyes.saw == [(17.25, 7.0)]
     assert eyes.gaze.sight.sentence == "touch the red cube"
+    assert eyes.gaze.sight.attention.tolist() == [[1.0]]
 
 
 def test_without_a_sentence_pictures_are_seen_and_nothing_is_intended(eyes):
@@ -85,6 +90,7 @@ def test_an_empty_sentence_ends_it(eyes):
     assert eyes.intents[-1] is None
     eyes.show()
     assert len(eyes.policy.shown) == 1 and eyes.gaze.sight.sentence == ""
+    assert eyes.gaze.sight.attention is None
 
 
 @pytest.mark.parametrize(

@@ -1,14 +1,18 @@
 import struct
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sample_pictures import image, noise
 
 from jack_brain.pictures import read_picture, read_sentence
 from jack_contract.contract import CameraSpec
 from jack_contract.errors import MessageError
+
+sys.path.insert(0, str(Path(__file__).parent))
+from sample_pictures import image, noise
 
 CAMERA = CameraSpec(width=4, height=4)
 

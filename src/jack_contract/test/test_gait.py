@@ -327,10 +327,26 @@ _LEVELLED = ("hip_pitch", "knee", "ankle_pitch", "hip_roll", "ankle_roll")
 
 def test_the_same_steps_at_another_beat():
     slow = GAIT.paced(1.6)
-    assert slow == replace(GAIT, period=1.6)
+    assert slow.period == 1.6
+    assert all(getattr(slow, name) == getattr(GAIT, name) for name in vars(GAIT) if name not in ("period",))
     assert GAIT.paced(None) is GAIT and GAIT.paced(GAIT.period) is GAIT
     walking = Rhythm(np.array(0.1), np.array([0.5, 0.0, 0.0]))
     assert slow.advance(walking, walking.pace, 0.16).phase == pytest.approx(0.2)
+
+
+def test_who_walks_slowly_hurries_when_he_tips_over():
+    """At twice what makes him stumble he begins to, at three times that he is as quick as the contract has it."""
+    slow, walking = GAIT.paced(1.6), Rhythm(np.full(6, 0.1), np.tile([0.5, 0.0, 0.0], (6, 1)))
+    tipping = GAIT.stumble * np.array([0.0, 1.0, 2.0, 2.5, 3.0, 9.0])
+    passed = slow.advance(walking, walking.pace, 0.16, tipping).phase - 0.1
+    # 0.16 s of 1.6 s are 0.1, of 0.8 s 0.2
+    np.testing.assert_allclose(passed, [0.1, 0.1, 0.1, 0.15, 0.2, 0.2])
+    np.testing.assert_allclose(GAIT.advance(walking, walking.pace, 0.16, tipping).phase, 0.3)
+
+
+def test_who_walks_quickly_does_not_dawdle_when_he_tips_over():
+    quick, walking = GAIT.paced(0.4), Rhythm(np.array(0.1), np.array([0.5, 0.0, 0.0]))
+    assert quick.advance(walking, walking.pace, 0.04, 9.0).phase == pytest.approx(0.2)
 
 
 @pytest.mark.parametrize("period", [0.29, 2.01, -1.0, float("nan"), float("inf")])

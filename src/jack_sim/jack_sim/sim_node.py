@@ -82,7 +82,8 @@ class SimNode(Node):
         self._joint_states = self.create_publisher(JointState, "joint_states", qos_profile_sensor_data)
         self._imu = self.create_publisher(Imu, "imu/data", qos_profile_sensor_data)
         self._odom = self.create_publisher(Odometry, "odom", 10)
-        self._time = self.create_publisher(ClockMessage, "/clock", CLOCK)
+        publishes = self.parameters.publish_clock
+        self._time = self.create_publisher(ClockMessage, "/clock", CLOCK) if publishes else None
         self._gantry = self.create_publisher(String, "~/gantry", LATCHED)
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
         self._table = self.create_publisher(String, "~/table", 10)
@@ -107,7 +108,7 @@ class SimNode(Node):
     def publish(self) -> None:
         """Send everything that is due at this step; joint states and IMU carry the same stamp."""
         state, stamp = self.world.state(), self._now()
-        if self.parameters.publish_clock:
+        if self._time is not None:
             self._time.publish(ClockMessage(clock=stamp))
         joints, imu = JointState(), Imu()
         fill_joint_state(joints, self.world.robot, state)

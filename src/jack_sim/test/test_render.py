@@ -3,6 +3,8 @@ import pytest
 from mujoco.batch import Batch
 
 from jack_contract.contract import CameraSpec, default_contract
+from jack_contract.errors import UnknownNameError
+from jack_contract.gait import Rhythm
 from jack_sim.batch import BatchWorld
 from jack_sim.camera import Camera
 from jack_sim.errors import CameraError
@@ -71,6 +73,23 @@ def test_it_sees_what_the_live_camera_sees(world, camera):
     assert difference.mean() < 2.0
 
 
+@pytest.mark.parametrize("phase", [0.25, 0.4, 0.75])
+def test_what_is_not_drawn_is_out_of_his_sight(world, camera, phase):
+    """In the middle of a step, on his way to the table, the picture is the one with all of him in it."""
+    gait, robot = default_contract().gait, ROBOT
+    rhythm = Rhythm(np.array(phase), np.array([0.6, 0.0, 0.3]))
+    qpos = world.batch.bind("qpos")
+    before = qpos[1].copy()
+    try:
+        qpos[1, :2] = -0.3, 0.05
+        qpos[1, 7 : 7 + robot.count] += gait.offsets(robot, rhythm)
+        with Camera(world.batch.get_model(1), 2 * SIZE.width, 2 * SIZE.height) as whole:
+            expected = shrink(whole.render(qpos[1]), 2)
+        np.testing.assert_array_equal(camera.render(np.array([1]))[0], expected)
+    finally:
+        qpos[1] = before
+
+
 def test_shrinking_by_hand():
     image = np.zeros((2, 4, 3), np.uint8)
     image[0, 0] = image[0, 1] = (255, 100, 3)
@@ -80,7 +99,5 @@ def test_shrinking_by_hand():
 
 
 def test_a_camera_that_is_not_there_is_named(world):
-    from jack_contract.errors import UnknownNameError
-
     with pytest.raises(UnknownNameError, match="camera 'tail'"):
         BatchCamera(Batch(world.batch.model, 1, 1), SIZE, "tail")

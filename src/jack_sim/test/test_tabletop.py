@@ -1,3 +1,4 @@
+import copy
 import math
 
 import mujoco
@@ -10,7 +11,7 @@ from jack_contract.errors import JackError, UnknownNameError
 from jack_sim.batch import BatchWorld
 from jack_sim.physics import World
 from jack_sim.robot_model import JointFrames, robot_spec
-from jack_sim.scene import TRAINING, SceneOptions, load_model, scene_names
+from jack_sim.scene import TRAINING, SceneOptions, load_model, load_spec, scene_names
 from jack_sim.tabletop import (
     APART,
     COLOURS,
@@ -49,7 +50,7 @@ def model():
 
 def laid(model, layout):
     """A copy of the model with a layout, and data that have its pose."""
-    copied, data = mujoco.MjModel(model) if False else model.__copy__(), mujoco.MjData(model)
+    copied, data = copy.copy(model), mujoco.MjData(model)
     table = Table(copied)
     mujoco.mj_resetDataKeyframe(copied, data, copied.key("home").id)
     table.lay(layout, lambda field: getattr(copied, field))
@@ -70,11 +71,10 @@ def test_he_is_the_same_robot_before_a_table(model):
 
 
 def test_a_robot_with_a_joint_that_nothing_drives_is_still_refused():
-    spec = mujoco.MjSpec.from_string(
-        "<mujoco><worldbody><body><freejoint/><geom size='1'/><body><joint name='a' range='-1 1'/><geom size='1'/>"
-        "<body><joint name='b' range='-1 1'/><geom size='1'/></body></body></body></worldbody>"
-        "<actuator><position joint='a'/></actuator></mujoco>"
-    )
+    spec = load_spec(SCENE)
+    spec.delete(spec.actuator("right_elbow"))
+    for key in spec.keys:
+        key.ctrl = key.ctrl[:-1]
     with pytest.raises(JackError, match="must drive all joints"):
         robot_spec(spec.compile())
 

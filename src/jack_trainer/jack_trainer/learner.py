@@ -18,13 +18,22 @@ class Learner(Protocol):
 
     Attributes:
         average: what robots get, and what is examined; the same object all the time.
-        progress: how much of the training is over, 0 to 1; the school sets it before each `iterate`.
-        episodes: returns, lengths and terms of late; of a learner without episodes, nothing.
     """
 
     average: Brain
-    progress: float
-    episodes: EpisodeLog
+
+    @property
+    def progress(self) -> float:
+        """How much of the training is over, 0 to 1; the school sets it before each `iterate`."""
+        ...
+
+    @progress.setter
+    def progress(self, share: float) -> None: ...
+
+    @property
+    def episodes(self) -> EpisodeLog:
+        """Returns, lengths and terms of late; of a learner without episodes, nothing."""
+        ...
 
     @property
     def samples(self) -> int:

@@ -60,7 +60,7 @@ def train(session: Session, goal: TrainGoal, standing: Standing, report: bool = 
     _show_files(session.display, outcome, "./jack train --resume" if interrupted else "./jack deploy --sim")
     if interrupted:
         return INTERRUPTED
-    if not outcome.success:
+    if not outcome.policy:
         return FAILED
     stood = _watch(session, standing.seconds, Path(outcome.policy))
     if report:
@@ -68,7 +68,7 @@ def train(session: Session, goal: TrainGoal, standing: Standing, report: bool = 
     if standing.keep:
         session.display.say("He lives on until Ctrl-C.")
         session.until(lambda: False)
-    return OK if stood else FAILED
+    return OK if stood and outcome.success else FAILED
 
 
 def deploy(session: Session, policy: str, standing: Standing, walk: Sequence[float] = ()) -> int:

@@ -19,6 +19,7 @@ from pydantic import BaseModel
 from jack_trainer import __version__
 from jack_trainer.charts import Curve, chart
 from jack_trainer.film import MEDIA_TYPE, Film
+from jack_trainer.style import Style
 from jack_trainer.transcript import Entry, Transcript
 
 #: Families of curves, by what stands before the "/" of a name, in the order of the page; others follow.
@@ -30,6 +31,8 @@ _FAMILIES = {
     "reward": "Reward terms",
     "kept": "Exams of what he could before",
     "ppo": "PPO",
+    "amp": "PPO and style",
+    "cloning": "Cloning",
     "time": "Speed",
 }
 #: The figures on top: words, name of the curve, pattern.
@@ -59,6 +62,14 @@ class EvaluationTable(BaseModel):
 
 
 @dataclass(frozen=True)
+class StyleShown:
+    """A gait beside a clip and what it was before, and the film of it."""
+
+    style: Style
+    film: bytes
+
+
+@dataclass(frozen=True)
 class Facts:
     """What a page is made of."""
 
@@ -73,6 +84,8 @@ class Facts:
     evaluation: EvaluationTable | str
     #: what he was taught, or why that is not known
     transcript: Transcript | str = field(default_factory=Transcript)
+    #: how like the clips he moves, or why that is not known; None: he learnt from none
+    style: StyleShown | str | None = None
 
     @property
     def options(self) -> Mapping[str, Any]:
@@ -88,6 +101,7 @@ def page(facts: Facts) -> str:
         _header(facts),
         _section("Film", _film_html(facts.film)),
         *_taught_section(facts.transcript),
+        *_style_section(facts.style),
         *_curve_sections(facts.curves),
         _section("Evaluation", _evaluation_html(facts.evaluation)),
         _section("How to reproduce it", _reproduction(facts)),
@@ -124,6 +138,26 @@ def _film_html(film: Film | str) -> str:
         f'<video controls autoplay loop muted playsinline src="data:{MEDIA_TYPE};base64,{data}"></video>'
         f"<p>{film.seconds:.0f} s, in real time, on the newest policy file of this run. {falls}</p>"
     )
+
+
+def _style_section(shown: StyleShown | str | None) -> list[str]:
+    """The clip, before and now side by side, and in figures."""
+    if shown is None:
+        return []
+    if isinstance(shown, str):
+        return [_section("Style", f'<p class="absent">{escape(shown)}</p>')]
+    style, data = shown.style, base64.b64encode(shown.film).decode()
+    names = list(next(iter(style.figures.values()), {}))
+    rows: list[list[Cell]] = [[words, *figures.values()] for words, figures in style.figures.items()]
+    nearer = ", ".join(f"{name} {share:.0%}" for name, share in style.nearer.items())
+    return [
+        _section(
+            "Style",
+            f'<video controls autoplay loop muted playsinline src="data:{MEDIA_TYPE};base64,{data}"></video>'
+            f"<p>The clip {escape(style.clip)}, he before this phase, and now; all at {style.speed:g} m/s.</p>"
+            f"{_table(['', *names], rows)}<p>Nearer to the clip than before: {escape(nearer)}.</p>",
+        )
+    ]
 
 
 def _taught_section(transcript: Transcript | str) -> list[str]:

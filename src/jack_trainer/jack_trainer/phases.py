@@ -34,8 +34,8 @@ class Phase:
     yaw_rate_error: float = inf
     #: a training ends before its steps are used up only if so many more survived: an exam of 100 errs by 0.02
     margin: float = 0.02
-    #: standard deviation of the exploration noise at the start, in units of action, where no checkpoint that it goes
-    #: on from tells it
+    #: standard deviation of the exploration noise at first, in units of action; who goes on from a checkpoint has
+    #: that one's
     noise: float = 1.6
     #: how he learns to move like the clips beside the task; None: he does not
     style: AmpConfig | None = None

@@ -15,8 +15,9 @@ from jack_trainer.charts import read_curves
 from jack_trainer.exam import find_policy
 from jack_trainer.files import replace_file
 from jack_trainer.film import Film, film_aside
-from jack_trainer.page import EvaluationTable, Facts, page
+from jack_trainer.page import EvaluationTable, Facts, StyleShown, page
 from jack_trainer.status import REPORT
+from jack_trainer.style import FIGURES, FILM, Style, last_with_clips, style_aside
 from jack_trainer.transcript import Transcript
 
 _JSON = TypeAdapter(dict[str, Any])
@@ -47,6 +48,7 @@ def write_report(run: Path, filmed: bool = True, make: Callable[[Path], Film] = 
         film=_film(run, make) if filmed else "It was not asked for: ./jack report makes it.",
         evaluation=_evaluation(run / scorecard.FILE),
         transcript=_transcript(run),
+        style=_style(run, filmed),
     )
     path, html = run / REPORT, page(facts)
     try:
@@ -78,6 +80,19 @@ def _transcript(run: Path) -> Transcript | str:
         return transcript.read(run)
     except transcript.TranscriptError as error:
         return str(error)
+
+
+def _style(run: Path, filmed: bool) -> StyleShown | str | None:
+    """How like the clips he moves, made anew if films are asked for; nothing, of a run without clips."""
+    try:
+        if last_with_clips(run) is None:
+            return None
+        if filmed:
+            style_aside(run)
+        style, film = Style.model_validate_json((run / FIGURES).read_bytes()), run / FILM
+        return StyleShown(style, film.read_bytes())
+    except (JackError, OSError, ValidationError) as error:
+        return f"His style is not compared: {error}"
 
 
 def _film(run: Path, make: Callable[[Path], Film]) -> Film | str:

@@ -16,13 +16,13 @@ from jack_contract.contract import Contract, default_contract
 from jack_contract.errors import JackError
 from jack_trainer import __version__, breakdown, progress_file, transcript
 from jack_trainer import checkpoint as storage
+from jack_trainer.diary import Diary
 from jack_trainer.evaluate import Evaluation, evaluate
 from jack_trainer.files import write_json
 from jack_trainer.forgetting import Gate
 from jack_trainer.learner import LearningError
 from jack_trainer.learners import Start, gait_period, has_learnt_all, make_learner
 from jack_trainer.lineage import entry_of, require_same_sources, transcript_of
-from jack_trainer.log import Log
 from jack_trainer.parents import read_parent
 from jack_trainer.phases import Phase, phase
 from jack_trainer.rl.acting import actor
@@ -81,8 +81,6 @@ class School:
         self.seconds = 0.0
         self.newest: Path | None = None
         self._speed = 0.0
-        self._progress: Progress | None = None
-        self._last_exam = ""
         brain = network(self.contract, preset(options.brain), self.phase.noise)
         parent = parent or (None if options.resume else options.parent)
         sources = (sources or Sources()).of(self.phase)
@@ -98,43 +96,41 @@ class School:
         """Train until the phase is passed, its steps are used up, or somebody says stop; checkpoints last."""
         self._save_options()
         self.gate.begin()
-        log = Log(self.run_folder, purge_step=self.step + 1)
+        diary = Diary(self.run_folder, self.listener, self.phase.learner, self.step)
         saved, reason, evaluation = self.seconds, "steps", None
         examined, begun = self.seconds, time.monotonic() - self.seconds
-        with log:
+        with diary:
             while self.taught < self.total and not has_learnt_all(self.learner):
                 if should_stop():
                     reason = "stopped"
                     break
-                self._log(log, self._iterate())
+                self._tell(diary, self._iterate())
                 evaluation = None  # what was found before is of another policy
                 if self.seconds - saved >= self.options.checkpoint_interval or self.newest is None:
                     self.save()
                     saved = self.seconds
                 pause = self.options.exam_interval * max(1.0, self.seconds / _YOUNG)
                 if self.seconds - examined >= pause and self._looks_passed():
-                    evaluation = self._examine(log)
+                    evaluation = self._examine(diary)
                     if self._passed_on() and self.phase.surely_passes(evaluation):
                         reason = "passed"
                         break
                     examined = time.monotonic() - begun
                 self.seconds = time.monotonic() - begun
             if reason == "steps":
-                evaluation = evaluation or self._examine(log)
+                evaluation = evaluation or self._examine(diary)
                 reason = "passed" if self.phase.passes(evaluation) else "steps"
         self.seconds = time.monotonic() - begun
-        return self._end(reason, evaluation)
+        return self._end(diary, reason, evaluation)
 
-    def _end(self, reason: str, evaluation: Evaluation | None) -> TrainResult:
+    def _end(self, diary: Diary, reason: str, evaluation: Evaluation | None) -> TrainResult:
         """Save the last checkpoint, and publish it if it may be; the phase is over, unless it was stopped."""
         newest, forgot = self.save(), ""
         if reason != "stopped":
             self._passed_on()
             self.gate.end(reason)
             forgot = "; ".join(self.gate.entry.forgot)
-        if self._progress is not None:
-            ended = reason if forgot or reason == "stopped" or self._is_last else ""
-            progress_file.write(self.run_folder, self._progress, exam=self._last_exam, ended=ended)
+        diary.end(reason if forgot or reason == "stopped" or self._is_last else "")
         published = storage.newest_published(self._checkpoints) or newest
         return TrainResult(
             run=self.run_folder,
@@ -214,7 +210,7 @@ class School:
         self._speed = speed if self._speed == 0.0 else 0.9 * self._speed + 0.1 * speed
         return stats
 
-    def _log(self, log: Log, stats: Mapping[str, float]) -> None:
+    def _tell(self, diary: Diary, stats: Mapping[str, float]) -> None:
         episodes = self.learner.episodes
         progress = Progress(
             run=self.run_folder,
@@ -229,18 +225,7 @@ class School:
             checkpoint=self.newest,
             broken=self.learner.broken,
         )
-        self.listener.on_progress(progress)
-        self._progress = progress
-        progress_file.write(self.run_folder, progress, exam=self._last_exam)
-        lived = {
-            "return": progress.mean_return,
-            "length_s": progress.mean_episode_length,
-            "broken": progress.broken,
-        }
-        log.add(self.step, lived, "episode")
-        log.add(self.step, {"steps_per_second": progress.steps_per_second}, "time")
-        log.add(self.step, stats, self.phase.learner)
-        log.add(self.step, episodes.terms, "reward")
+        diary.update(self.step, progress, stats, episodes.terms)
 
     # -- exams
 
@@ -248,17 +233,10 @@ class School:
         """Whether an exam is worth its time."""
         return self.options.until_passed and self.learner.ready
 
-    def _examine(self, log: Log) -> Evaluation:
+    def _examine(self, diary: Diary) -> Evaluation:
         """Hold the exam of the phase, and those of all that he could before."""
         own, entry = self.gate.hold(self.step, self._beat), self.gate.entry
-        self._last_exam = f"{own.survived} of {own.episodes} at step {self.step:,}"
-        found = {"survival": own.survival, "mean_time_s": own.mean_time}
-        found |= {"velocity_error": own.velocity_error, "yaw_rate_error": own.yaw_rate_error}
-        log.add(self.step, found, "evaluation")
-        for name in self.gate.skills:
-            score = entry.scores[name]
-            found = {"survival": score.survival, "velocity_error": score.velocity_error}
-            log.add(self.step, {f"{name}_{key}": value for key, value in found.items()}, "kept")
+        diary.exam(self.step, own, {name: entry.scores[name] for name in self.gate.skills})
         if entry.forgot:
             self.listener.on_news(f"Step {self.step:,} is kept, not published: {'; '.join(entry.forgot)}")
         return own
@@ -277,7 +255,7 @@ class School:
             return False
         if self.gate.skills:
             storage.publish(self.save())
-            self._tell()
+            self._offer()
         return True
 
     # -- checkpoints
@@ -300,10 +278,10 @@ class School:
             spared.add(int(published.name))
         storage.prune(self._checkpoints, self.options.keep, spared)
         if not guarded:
-            self._tell()
+            self._offer()
         return self.newest
 
-    def _tell(self) -> None:
+    def _offer(self) -> None:
         """Tell the listener of the newest policy."""
         if self.newest is not None:
             self.listener.on_policy(storage.policy_file(self.newest))

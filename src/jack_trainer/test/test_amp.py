@@ -15,7 +15,7 @@ from jack_trainer.rl.discriminator import Judge, JudgeConfig
 from jack_trainer.rl.ppo import PPOConfig
 
 sys.path.insert(0, str(Path(__file__).parent))
-from walking_clip import PERIOD, ROBOT, walking_clip
+from walking_clip import PERIOD, ROBOT, ROWS, walking_clip
 
 AHEAD = ((0.8, 0.8), (0.0, 0.0), (0.0, 0.0))
 SMALL = JudgeConfig(hidden=(8,), batch=16, memory=64, kept=16, minibatches=2)
@@ -31,7 +31,14 @@ class Fond:
 
 @pytest.fixture(scope="module")
 def example() -> Example:
-    return Example(np.zeros((4, 2 * frame_size(ROBOT)), np.float32), speed=0.8, period=1.04)
+    nothing = np.zeros((4, 2 * frame_size(ROBOT)), np.float32)
+    return Example(nothing, speed=0.8, period=1.04, cycle=np.zeros((90, ROBOT.count), np.float32))
+
+
+def look(styled: Styled, seen) -> np.ndarray:
+    """The frames of what is seen now."""
+    gait = styled.locomotion.contract.observation.slices()["gait"]
+    return frames(styled.locomotion.world, seen.proprioception[:, -1, gait])
 
 
 def still(count: int) -> np.ndarray:
@@ -54,28 +61,52 @@ def test_of_two_examples_the_nearer_one_counts(make_locomotion, example):
 def test_style_is_paid_beside_the_task_for_what_was_just_done(make_locomotion, example):
     """6 a second for style, by a half, in 0.02 s: 0.06 where it counts in full."""
     plain, judge = make_locomotion(4, command=AHEAD, still=0.0), Fond()
-    styled = Styled(make_locomotion(4, command=AHEAD, still=0.0), [example], judge, AmpConfig(weight=6.0))
+    config = AmpConfig(weight=6.0, guide=0.0)
+    styled = Styled(make_locomotion(4, command=AHEAD, still=0.0), [example], judge, config)
     plain.reset()
     seen = styled.reset()
-    size, before = frame_size(ROBOT), frames(styled.locomotion.world)
+    size, before = frame_size(ROBOT), look(styled, seen)
     for _ in range(60):
         pace = seen.command.astype(float)
         one, other = plain.step(still(4)), styled.step(still(4))
         applies = styled.nearness(pace) * ~(one.terminated | one.truncated)
         np.testing.assert_allclose(other.reward - one.reward, 0.06 * applies, atol=1e-6)
         np.testing.assert_array_equal(judge.seen[:, :size], before)
-        before, seen = frames(styled.locomotion.world), other.observation
+        seen = other.observation
+        before = look(styled, seen)
         np.testing.assert_array_equal(judge.seen[:, size:], before)
         np.testing.assert_array_equal(other.episode_returns, one.episode_returns)
         assert other.terms["style"] == pytest.approx(3.0 * applies.mean(), abs=1e-6)
     assert applies.max() > 0.9  # by now he is asked for 0.8 m/s
 
 
+def test_joints_that_are_where_the_clip_has_them_are_paid_by_hand(make_locomotion, contract):
+    """The judge pays nothing. 10 a second for joints that are right; the waist 1 rad off in all, half of that."""
+    motion = walking_clip()
+    styled = Styled(
+        make_locomotion(2), [Example.of(motion, contract)], Fond(), AmpConfig(weight=0.0, guide=10.0, reach=9.0)
+    )
+    styled.reset()
+    row, world = 12, styled.locomotion.world
+    angle = 2 * np.pi * 12.5 / ROWS
+
+    def seen(joints: np.ndarray) -> np.ndarray:
+        positions = np.tile(world.home, (2, 1))
+        positions[:, 7:] = joints
+        world.reset(np.arange(2), positions)
+        styled._frames = frames(world, np.tile([np.sin(angle), np.cos(angle)], (2, 1)))
+        return styled._guided(np.tile([0.8, 0.0, 0.0], (2, 1)))
+
+    right = np.tile(motion.joint_position[row], (2, 1)).astype(float)
+    right[1, ROBOT.index("waist_yaw")] += 1.0
+    np.testing.assert_allclose(seen(right), [1.0, 0.5], atol=0.02)  # the clip is averaged over its neighbours
+
+
 def test_who_falls_gets_nothing_for_style_and_is_no_example_of_the_policy(make_locomotion, example):
     styled = Styled(make_locomotion(3, command=AHEAD, still=0.0, fall_height=9.0), [example], Fond(), AmpConfig())
     styled.reset()
     step = styled.step(still(3))
-    assert step.terminated.all() and step.terms["style"] == 0.0
+    assert step.terminated.all() and step.terms["style"] == 0.0 and step.terms["guide"] == 0.0
     pairs, applies = styled.take()
     assert pairs.shape == (3, 2 * frame_size(ROBOT)) and not applies.any()
 
@@ -105,7 +136,7 @@ def test_judge_and_policy_learn_and_tell_of_it(make_locomotion, contract):
     for _ in range(8):  # until he is asked for more than a little
         told = learner.iterate()
     assert {"policy_loss", "style_loss", "style_clip", "style_policy", "style_penalty", "style_right"} <= set(told)
-    assert {"style", "likeness", "velocity"} <= set(learner.episodes.terms)
+    assert {"style", "guide", "likeness", "velocity"} <= set(learner.episodes.terms)
     for part in ("brain.action_head.linear.weight", "judge.network.0.weight", "judge.memory.rows"):
         assert not torch.equal(before[part], learner.tensors()[part])
     assert learner.samples == 24 and learner.broken == 0

@@ -21,11 +21,18 @@ from jack_trainer.checkpoint import HELD, POLICY, checkpoints, newest_checkpoint
 from jack_trainer.course import Course
 from jack_trainer.evaluate import Evaluation, evaluate
 from jack_trainer.exam import find_policy
+from jack_trainer.imitation.dagger import PracticeConfig
+from jack_trainer.imitation.mocap.motion import save_motion
 from jack_trainer.phases import PHASES
 from jack_trainer.progress_file import find_run
 from jack_trainer.rl.ppo import PPOConfig
 from jack_trainer.sources import Sources
 from jack_trainer.training import TrainOptions
+
+sys.path.insert(0, str(Path(__file__).parent))
+from test_dataset import standing
+from test_dataset import write as write_bag
+from walking_clip import walking_clip
 
 COUNT = 4
 #: Environment steps of one update.
@@ -542,6 +549,58 @@ def test_a_checkpoint_names_every_clip_that_it_learnt_from(natural):
     assert (provenance(result.policy)["phase"], provenance(result.policy)["clips"]) == ("walk", told)
     stand, natural, walk = transcript.read(result.run).entries
     assert (stand.clips, natural.clips, walk.clips) == ({}, told, {})
+
+
+@pytest.fixture
+def quick_lessons(monkeypatch):
+    """Style and cloning in a few samples."""
+    natural, clone = PHASES["natural"], PHASES["clone"]
+    monkeypatch.setitem(PHASES, "natural", replace(natural, ppo=replace(natural.ppo, rollout=4, epochs=1)))
+    practice = PracticeConfig(rounds=2, length=3)
+    config = replace(clone.cloning, batch=8, steps=2, between=1, practice=practice, held_out=0.25)
+    monkeypatch.setitem(PHASES, "clone", replace(clone, cloning=config))
+
+
+@pytest.fixture
+def sources(tmp_path, monkeypatch):
+    """A clip of walking and two bags of standing, none of them worth learning."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    clip, bags = tmp_path / "walk.safetensors", tmp_path / "bags"
+    save_motion(clip, walking_clip())
+    for name, count in (("one", 20), ("two", 24)):
+        write_bag(bags / name, standing(count))
+    return {"clips": (clip,), "bags": (bags,), "runs": tmp_path / "runs"}
+
+
+def test_all_learners_follow_each_other_and_go_on_bit_for_bit(make_course, quick_lessons, sources, monkeypatch):
+    tasks, evaluate = [], school.evaluate
+    monkeypatch.setattr(school, "evaluate", lambda d, c, task: tasks.append(task) or evaluate(d, c, task))
+    phases = "walk,natural,clone,stand"
+    spared = make_course(phase=phases, seed=3, **sources).run()
+    walk, natural, clone, stand = transcript.read(spared.run).entries
+    assert [len(entry.scores) for entry in (walk, natural, clone, stand)] == [1, 2, 3, 4]
+    assert (list(natural.clips.values()), natural.bags, clone.clips) == (["walk.safetensors"], {}, {})
+    assert sorted(clone.bags.values()) == ["one", "two"]
+    told = provenance(spared.policy)
+    assert (told["clips"], told["bags"]) == (natural.clips, clone.bags) and told["phase"] == "stand"
+    # the clip's beat, and from then on his own
+    beats = [entry.gait_period for entry in (walk, natural, clone, stand)]
+    assert beats == [None, *[pytest.approx(52 * 0.02)] * 3] and told["gait_period"] == beats[-1]
+    assert [task.gait_period for task in tasks[:2]] == beats[:2] and tasks[-1].gait_period == beats[-1]
+    for updates in (3, 5):
+        stopped = stopped_at(make_course(phase=phases, seed=3, **sources), updates)
+        assert stopped.reason == "stopped"
+        again = make_course(phase="", seed=3, resume=stopped.run)
+        assert_same(again.run().run, spared.run)
+
+
+def test_bags_that_are_not_fit_are_left_out_and_told(make_course, quick_lessons, sources):
+    write_bag(sources["bags"][0] / "three", standing(20), leave_out=("/imu/data",))
+    notes = Notes()
+    result = make_course(notes, phase="clone", bags=sources["bags"], runs=sources["runs"]).run()
+    assert sorted(transcript.read(result.run).entries[0].bags.values()) == ["one", "two"]
+    (news,) = notes.news
+    assert news.startswith("three is not learnt from: ") and "/imu/data" in news
 
 
 def test_going_on_and_beginning_from_something_are_two_things(make_course):

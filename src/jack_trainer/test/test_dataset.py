@@ -232,11 +232,12 @@ def fly(count, asked, gait_period=None, push=None):
 
 
 def errors(rows, seen):
-    """How far what was read is from what the policy saw and said: histories, paces, actions."""
+    """How far what was read is from what the policy saw and said: histories, paces, actions within joint limits."""
     used = np.flatnonzero(rows["use"])
     histories, paces, actions = (np.stack(column)[used] for column in zip(*seen, strict=True))
     found = windows(rows["frame"], rows["back"], used, H)
-    return found - histories, rows["command"][used] - paces, rows["action"][used] - actions
+    told = rhythm.done(CONTRACT, actions, histories[:, -1], paces)
+    return found - histories, rows["command"][used] - paces, rows["action"][used] - told
 
 
 @functools.cache
@@ -251,11 +252,10 @@ def test_a_bag_tells_what_the_pilot_saw_and_said(read, first):
     rows = read(moments[first:]).rows
     histories, paces, actions = errors(rows, seen[first:])
     assert len(paces) == 420 - first - 8
-    # Where a target was cut back to a limit, what was done is not what was said.
-    exact = (np.abs(actions) < 1e-4).all(-1)
-    assert exact.mean() > 0.9 and cut < 30
+    # Where a target was cut back, by its step or its torque, what was done is not what was said.
+    assert 0 < cut < 20 and (np.abs(actions) > 1e-4).any(-1).sum() <= cut + 2  # and two are blended
     assert np.abs(histories[..., SPEC.slices()["gait"]]).max() < 1e-6
-    assert np.abs(paces[50:]).max() < 1e-6
+    assert np.abs(paces[20:]).max() < 1e-6
 
 
 def test_another_beat_is_read_at_that_beat(read):

@@ -1,15 +1,18 @@
-from dataclasses import fields
 from itertools import islice
 
 import numpy as np
 import pytest
 
+from jack_brain.chunk import arm_joints
 from jack_contract.contract import default_contract
 from jack_contract.instruction import default_tokenizer
 from jack_launch.graphs import pretrained_policy
+from jack_sim.errors import CameraError
+from jack_sim.render import BatchCamera
 from jack_sim.scene import SceneOptions
-from jack_sim.tabletop import REGION, TABLETOP, Layout, Thing
-from jack_trainer.tasks.demonstrations import PICTURE_EVERY, Demonstrator, draw_situation
+from jack_sim.tabletop import COLOURS, REGION, TABLETOP, Layout, Thing
+from jack_trainer.imitation.scenes import map_scenes
+from jack_trainer.tasks.demonstrations import PICTURE_EVERY, Demonstrator, as_scenes, draw_situation, other_words
 from jack_trainer.tasks.expert import Planner, mirrored
 from jack_trainer.tasks.instructions import Goal, Skill, sentences
 from jack_trainer.tasks.legs import Legs
@@ -74,6 +77,16 @@ def test_situations_can_be_done_and_are_said_in_words_of_their_kind(planner):
             assert default_tokenizer().read(situation.sentence).strange == ()
 
 
+def test_other_words_are_about_another_thing_of_the_same_scene(planner):
+    random = np.random.default_rng(5)
+    situation = draw_situation(random, planner, skill=Skill.TOUCH)
+    other = other_words(random, planner, situation)
+    assert other is not None and other.layout == situation.layout and other.start == situation.start
+    assert other.goal.skill is Skill.TOUCH and other.goal != situation.goal
+    assert other.sentence in sentences(other.goal)
+    assert other_words(random, planner, situation.told(Goal(Skill.WAVE), "wave")) is None
+
+
 # -- deeds
 
 
@@ -98,19 +111,66 @@ def test_the_same_scene_with_other_words_is_another_deed():
     draws = iter(told)
     done = list(made.run(lambda: next(draws), 2))
     assert [demonstration.success for demonstration in done] == [True, True]
-    for demonstration in done:
-        length = len(demonstration.targets)
-        assert demonstration.targets.shape == (length, ROBOT.count) and demonstration.command.shape == (length, 3)
-        assert all(len(getattr(demonstration.state, entry.name)) == length for entry in fields(demonstration.state))
-        np.testing.assert_allclose(np.diff(demonstration.state.time), ROBOT.control_period)
-        assert len(demonstration.images) == len(demonstration.taken) == 0
-        assert (demonstration.targets >= ROBOT.lower).all() and (demonstration.targets <= ROBOT.upper).all()
-        assert not demonstration.command.any()
-    by_words = {demonstration.instruction: demonstration for demonstration in done}
-    arms = made.task.arms.indices
+    by_words = {demonstration.instruction: demonstration.rows for demonstration in done}
+    arms = arm_joints(ROBOT)
     for words, side in (("touch the red cube", 0), ("touch the blue ball", 1)):
-        moved = np.ptp(by_words[words].targets, axis=0)
-        assert moved[arms[side]].max() > 0.5 and moved[arms[1 - side]].max() == 0.0
+        rows = by_words[words]
+        np.testing.assert_allclose(np.diff(rows["time"]), ROBOT.control_period)
+        assert not rows["row"][:, len(arms) :].any()  # the legs are asked to stand
+        moved = np.ptp(rows["row"][:, : len(arms)] * np.array(CONTRACT.action.scale)[arms], axis=0).reshape(2, 4)
+        assert moved[side].max() > 0.5 and moved[1 - side].max() < 1e-6
+
+
+@needs_policy
+def test_rows_are_what_the_pilot_would_feel_and_tell():
+    """Frames are encoded with what was executed before; actions and chunk rows say the same of the arms."""
+    made = demonstrator(1)
+    scene = Situation(LAYOUT, Goal(Skill.TOUCH, "red", "cube"), "touch the red cube", (0.0, 0.0, 0.1))
+    demonstration = next(made.run(lambda: scene, 1))
+    rows, slices, arms = demonstration.rows, CONTRACT.observation.slices(), arm_joints(ROBOT)
+    assert rows["use"].all() and (rows["back"] == np.minimum(np.arange(len(rows)), 7)).all()
+    assert (rows["ahead"] == np.arange(len(rows))[::-1]).all()
+    np.testing.assert_array_equal(rows["frame"][0, slices["previous_action"]], 0.0)
+    np.testing.assert_allclose(rows["frame"][1:, slices["previous_action"]], rows["action"][:-1], atol=1e-5)
+    np.testing.assert_allclose(
+        rows["row"][:, : len(arms)], rows["action"][:, arms], atol=1e-5
+    )  # no gait: he stands
+    # The cube is 0.24 m ahead and 0.12 m to the left, he is turned by 0.1 rad, his pelvis 0.6521 m up.
+    x, y = 0.24 * np.cos(0.1) + 0.12 * np.sin(0.1), 0.12 * np.cos(0.1) - 0.24 * np.sin(0.1)
+    np.testing.assert_allclose(rows["place"][0], [x, y, LAYOUT.height + 0.028 - 0.6521], atol=1e-3)
+    assert rows["done"][0] == 0.0 and rows["done"][-1] == 1.0 and (np.diff(rows["done"]) >= 0).all()
+    assert np.isnan(rows["pixel"]).all() and len(demonstration.images) == 0  # nobody drew
+
+
+@needs_policy
+def test_demonstrations_become_scenes_that_are_mapped_from_disk(tmp_path):
+    task = Tabletop(2, CONTRACT)
+    try:
+        camera = BatchCamera(task.world.batch, CONTRACT.camera)
+    except CameraError as error:
+        pytest.skip(str(error))
+    made = Demonstrator(task, Legs(POLICY, CONTRACT, 2), camera, np.random.default_rng(0))
+    random = np.random.default_rng(5)
+    done = list(made.run(lambda: draw_situation(random, made.expert.planner, skill=Skill.TOUCH), 3))
+    camera.close()
+    as_scenes(done, CONTRACT, default_tokenizer()).save(tmp_path)
+    mapped = map_scenes(tmp_path, CONTRACT)
+    assert len(mapped.rows) == sum(len(demonstration.rows) for demonstration in done)
+    assert len(mapped.pictures) == sum(-(-len(demonstration.rows) // PICTURE_EVERY) for demonstration in done)
+    start = 0
+    for demonstration in done:
+        rows = mapped.rows[start : start + len(demonstration.rows)]
+        first = rows["picture"][0]
+        np.testing.assert_array_equal(rows["picture"] - first, np.arange(len(rows)) // PICTURE_EVERY)
+        np.testing.assert_array_equal(mapped.pictures[first].transpose(1, 2, 0), demonstration.images[0])
+        ids = default_tokenizer().read(demonstration.instruction).ids
+        assert any((said == ids).all() for said in mapped.sentences[rows["goal"][0]])
+        # The named thing is where `pixel` says: its colour is the strongest there.
+        u, v = (rows["pixel"][0] * 64).astype(int)
+        colour = COLOURS[demonstration.situation.goal.colour]
+        seen = demonstration.images[0][v - 1 : v + 2, u - 1 : u + 2].mean(axis=(0, 1))
+        assert np.dot(seen, colour) / np.linalg.norm(seen) / np.linalg.norm(colour) > 0.9
+        start += len(rows)
 
 
 @needs_policy
@@ -121,7 +181,7 @@ def test_who_tells_the_same_gets_the_same():
 
     first, second = run(), run()
     assert first.situation == second.situation
-    np.testing.assert_array_equal(first.targets, second.targets)
+    assert first.rows.tobytes() == second.rows.tobytes()
 
 
 @needs_policy
@@ -129,9 +189,10 @@ def test_an_arm_that_is_led_astray_finds_back():
     made, random = demonstrator(4, disturbance=0.05), np.random.default_rng(2)
     done = list(made.run(lambda: draw_situation(random, made.expert.planner, skill=Skill.TOUCH), 4))
     assert sum(demonstration.success for demonstration in done) >= 3
-    arms = made.task.arms.indices.ravel()
-    off = [np.abs(d.state.joint_position[1:, arms] - d.targets[:-1, arms]).max() for d in done]
-    assert max(off) > 0.1
+    off = [
+        d.rows["frame"][1:, CONTRACT.observation.slices()["previous_action"]] - d.rows["action"][:-1] for d in done
+    ]
+    assert max(np.abs(difference).max() for difference in off) > 0.5  # what was executed is not what was wanted
 
 
 @needs_policy

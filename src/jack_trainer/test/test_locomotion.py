@@ -147,6 +147,16 @@ def test_a_command_lasts_four_seconds_and_one_in_ten_is_to_stand(make_locomotion
     assert not (commands[0] == commands[200])[commands[0].any(axis=-1)].any()
 
 
+def test_some_commands_are_to_go_straight_ahead(make_locomotion):
+    environment = make_locomotion(1000, command=((-0.3, 0.6), (-0.1, 0.1), (-0.5, 0.5)), still=0.0, straight=0.5)
+    environment.reset()
+    ahead = ~environment.command[:, 1:].any(axis=-1)
+    assert 0.4 < ahead.mean() < 0.6
+    forward = environment.command[ahead, 0]
+    assert 0.0 <= forward.min() < 0.05 and 0.55 < forward.max() <= 0.6
+    assert environment.command[~ahead, 0].min() < -0.2
+
+
 def test_who_starts_anew_is_asked_anew_and_sees_it_at_once(make_locomotion):
     environment = make_locomotion(3, command=ASKED, still=0.0)
     environment.reset()
@@ -231,7 +241,7 @@ def test_a_task_may_have_a_beat_of_its_own(make_locomotion, monkeypatch):
     begun = environment.state_dict()["phase"].copy()
     seen = [environment.step(still(environment)) for _ in range(15)][-1].observation
     gait = environment.contract.gait
-    assert environment.contract.gait.period == 0.52 and environment.gait == replace(gait, period=1.04)
+    assert gait.period == 0.52 and environment.gait.period == 1.04
     walked = (environment.state_dict()["phase"] - begun) % 1.0
     assert ((walked > 0.2) & (walked <= 0.25)).all()  # the pace takes two periods until it is one
     np.testing.assert_array_equal(seen.command[:, 0] > 0, True)

@@ -23,6 +23,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from walking_clip import PERIOD, ROBOT, ROWS, walking_clip
 
 N = ROBOT.count
+SIGNAL = np.tile([0.6, -0.8], (8, 1))
 
 
 def somehow(count: int = 5, seed: int = 0):
@@ -53,8 +54,9 @@ def test_a_frame_by_hand(world):
     np.testing.assert_allclose(frame[:N], ROBOT.default_position, atol=1e-3)
     np.testing.assert_array_equal(frame[N : 2 * N], 0.0)
     np.testing.assert_allclose(frame[2 * N : 2 * N + 6], [0, 0, -1, 0, 0, 0], atol=1e-6)
-    left, right = frame[2 * N + 6 :].reshape(2, 3)
+    left, right = frame[2 * N + 6 : 2 * N + 12].reshape(2, 3)
     assert left[1] == pytest.approx(0.1, abs=0.01) and right[1] == pytest.approx(-0.1, abs=0.01)
+    np.testing.assert_allclose(frame[2 * N + 12 :], [0.6, -0.8], rtol=1e-6)
     assert left[2] == right[2] == pytest.approx(-0.6521, abs=0.01)  # the soles, seen from the pelvis
 
 
@@ -72,7 +74,7 @@ def test_where_he_is_and_whither_he_looks_does_not_show(world):
     here = frames(world, SIGNAL)
     pose(world, rows, other, rows)
     np.testing.assert_allclose(frames(world, SIGNAL), here, atol=1e-5)
-    assert np.ptp(here, axis=0).min() > 1e-3  # every number says something
+    assert np.ptp(here[:, :-2], axis=0).min() > 1e-3  # every number says something
 
 
 def test_a_posed_robot_is_where_the_clip_is_and_as_fast(world):
@@ -115,7 +117,7 @@ def test_the_mirror_image_of_a_frame_is_the_frame_of_the_mirror_image(world):
     pose(world, rows, motion, rows)
     here = frames(world, SIGNAL)
     pose(world, rows, other, rows)
-    np.testing.assert_allclose(mirrored(here, ROBOT), frames(world, SIGNAL), atol=1e-5)
+    np.testing.assert_allclose(mirrored(here, ROBOT), frames(world, -SIGNAL), atol=1e-5)  # half a cycle later
     np.testing.assert_array_equal(mirrored(mirrored(here, ROBOT), ROBOT), here)
 
 
@@ -125,7 +127,9 @@ def test_the_frames_of_a_long_clip_are_those_of_its_rows(contract, world, monkey
     seen = frames_of(motion, contract)  # 53 rows, 8 at once, 5 at last
     assert seen.shape == (ROWS + 1, frame_size(ROBOT))
     pose(world, np.arange(2), motion, np.array([0, ROWS]))
-    np.testing.assert_array_equal(seen[[0, -1]], frames(world, SIGNAL)[:2])
+    np.testing.assert_array_equal(seen[[0, -1], :-2], frames(world, SIGNAL)[:2, :-2])
+    angle = 2 * np.pi * (np.arange(ROWS + 1) + 0.5) / ROWS  # where the left foot swings in the first half
+    np.testing.assert_allclose(seen[:, -2:], np.stack((np.sin(angle), np.cos(angle)), -1), atol=0.1)
 
 
 def test_an_example_is_steady_walking_and_its_mirror_image(contract):
@@ -135,8 +139,20 @@ def test_an_example_is_steady_walking_and_its_mirror_image(contract):
     assert example.pairs.shape == (2 * ROWS, 2 * size)
     np.testing.assert_array_equal(example.pairs[:-1, size:][: ROWS - 1], example.pairs[1:ROWS, :size])
     np.testing.assert_array_equal(example.pairs[ROWS:, :size], mirrored(example.pairs[:ROWS, :size], ROBOT))
-    assert example.speed == pytest.approx(0.8, rel=1e-3)
+    assert example.cycle.shape == (90, N) and example.speed == pytest.approx(0.8, rel=1e-3)
     assert example.period == pytest.approx(ROWS * PERIOD)
+
+
+@pytest.mark.parametrize("phase", [0.0, 0.25, 0.6, 0.99])
+def test_an_example_says_where_the_joints_are_at_each_moment_of_a_step(contract, phase):
+    """By the clip's formulas: knees 0.1 + 0.5 (1 + sin), hips -0.2 + 0.4 cos, the right side half a cycle later."""
+    example, angle = Example.of(walking_clip(hip=0.8, knee=1.0), contract), 2 * np.pi * phase
+    joints = example.joints(np.array([[np.sin(angle), np.cos(angle)]]))[0]
+    for side, sign in (("left", 1.0), ("right", -1.0)):
+        assert joints[ROBOT.index(f"{side}_knee")] == pytest.approx(0.6 + 0.5 * sign * np.sin(angle), abs=0.06)
+        assert joints[ROBOT.index(f"{side}_hip_pitch")] == pytest.approx(
+            -0.2 + 0.4 * sign * np.cos(angle), abs=0.06
+        )
 
 
 def test_who_does_not_get_on_is_no_example(contract):

@@ -19,6 +19,7 @@ from jack_trainer.imitation.similarity import (
     Walk,
     gait_at,
     gait_of,
+    phases,
     steady_cycles,
     steady_rows,
     warped_distance,
@@ -97,6 +98,18 @@ def test_setting_out_and_stopping_are_left_out():
     assert swing[cycles[0][0] : cycles[-1][1]].min() > 0.6
     rows = steady_rows(motion, ROBOT)
     assert rows[0] == cycles[0][0] and rows[-1] == cycles[-1][1] - 1
+
+
+@pytest.mark.parametrize(
+    "motion", [walking_clip(), walking_clip(cycles=4, loop=False)], ids=["loop", "written out"]
+)
+def test_the_left_foot_swings_in_the_first_half_of_a_cycle(motion):
+    """In the clip the left leg passes the right one, its knee bent most, when the angle is a quarter turn."""
+    rows = steady_rows(motion, ROBOT)
+    phase = phases(motion, ROBOT, rows)
+    np.testing.assert_allclose((phase - (rows + 0.5) / ROWS + 0.5) % 1.0, 0.5, atol=1.01 / ROWS)
+    bent = motion.joint_position[rows, ROBOT.index("left_knee")]
+    assert abs(phase[bent.argmax()] - 0.25) < 2 / ROWS
 
 
 def test_every_row_of_a_loop_is_steady():

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from jack_contract.contract import Contract
 from jack_contract.errors import JackError
 from jack_trainer.evaluate import Actor
+from jack_trainer.imitation import rhythm
 from jack_trainer.imitation.samples import Rows, layout, map_rows, save_rows
 from jack_trainer.rl.episodes import EpisodeLog
 from jack_trainer.tasks.environment import Environment
@@ -137,8 +138,9 @@ class Practice:
         for now in range(lead, lead + length):
             seen, row = self.observation, rows[:, now]
             taught = self.teacher(seen)
-            row["frame"], row["action"], row["back"] = seen.proprioception[:, -1], taught, back
+            row["frame"], row["back"] = seen.proprioception[:, -1], back
             row["command"] = 0.0 if seen.command is None else seen.command
+            row["action"] = rhythm.done(self._contract, taught, row["frame"], row["command"])
             row["use"], row["time"] = True, (now - lead) * self._contract.robot.control_period
             teaches = random.uniform(size=(environment.count, 1)) < share
             step = environment.step(np.where(teaches, taught, learner(seen)))

@@ -100,15 +100,16 @@ def read_episode(path: Path, contract: Contract, how: Reading = Reading(), folde
     """
     bag = Bag(path)
     file = (folder or folder_of_samples()) / f"{bag.sha256}-{_key(contract, how)}.npy"
-    rows = map_rows(file, layout(contract))
-    if said := _complaints(path, contract, how, known=rows is not None):
+    kept = map_rows(file, layout(contract))
+    if said := _complaints(path, contract, how, known=kept is not None):
         raise BagError(f"{path} is not fit for training: {'; '.join(said)}.")
-    if rows is None:
+    if kept is None:
         rows = _samples(bag, contract, how)
         with suppress(OSError):  # the disk is full: next time it is read once more
             save_rows(file, rows)
-            rows = map_rows(file, rows.dtype) or rows
-    return Episode(path, bag.sha256, rows)
+            kept = map_rows(file, rows.dtype)
+        kept = rows if kept is None else kept
+    return Episode(path, bag.sha256, kept)
 
 
 def _key(contract: Contract, how: Reading) -> str:

@@ -12,6 +12,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from rosbags.interfaces.typing import Typesdict
 from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 from rosbags.typesys.store import Typestore
@@ -53,7 +54,9 @@ def encode(kind: str, **fields: Any) -> bytes:  # noqa: ANN401 - as the message 
 
 def part(kind: str, **fields: Any) -> Any:  # noqa: ANN401 - as above
     """A message within a message that is to be encoded."""
-    return _installed().types[kind](**fields)
+    # Rows of a table may be scattered in memory, which the encoder does not expect.
+    arrays = {name: np.ascontiguousarray(value) for name, value in fields.items() if isinstance(value, np.ndarray)}
+    return _installed().types[kind](**fields | arrays)
 
 
 def definitions_of(channel: Channel) -> Typesdict:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -31,6 +32,7 @@ def write_film(path: Path, pictures: Iterable[Picture], rate: int) -> dict[str, 
         OSError: the disk does not take it.
     """
     av = library("av")
+    os.environ.setdefault("SVT_LOG", "1")  # the encoder tells its life otherwise
     size: tuple[int, int] | None = None
     with av.open(str(path), "w") as film:
         stream: Any = None

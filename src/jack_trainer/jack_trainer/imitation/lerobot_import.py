@@ -9,10 +9,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
-import time
 from collections.abc import Iterator
-from dataclasses import dataclass
-from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -23,13 +20,8 @@ from pydantic import BaseModel, Field, ValidationError
 from jack_contract.arrays import Float64
 from jack_contract.errors import JackError
 from jack_contract.robot import RobotSpec
-from jack_contract.wire import NANOSECONDS
 from jack_trainer.files import sync
-from jack_trainer.imitation.bag_file import BagFile, Subject, describe
-from jack_trainer.imitation.decoding import encode, part
-from jack_trainer.imitation.definitions import define
-from jack_trainer.imitation.facts import Facts, TopicFacts
-from jack_trainer.imitation.heard import Heard
+from jack_trainer.imitation.bag_of_moments import Moments, write_bag
 from jack_trainer.imitation.lerobot import (
     ACTION,
     COMMAND,
@@ -43,17 +35,12 @@ from jack_trainer.imitation.lerobot import (
     state_names,
 )
 from jack_trainer.imitation.lerobot_film import read_film
-from jack_trainer.imitation.pictures import TOPIC as PICTURES
-from jack_trainer.imitation.topics import TOPICS
 
 #: A larger info.json is none [bytes].
 MAX_INFO = 4 << 20
 #: An episode has no more frames, and a data set no more episodes.
 MAX_FRAMES, MAX_EPISODES = 1_000_000, 100_000
-_TOPICS = ("joint_states", "imu/data", "cmd_vel", "joint_command", PICTURES)
 _CAMERA = re.compile(r"\w[\w.-]{0,199}", re.ASCII)
-_CHUNK_BYTES = 64 << 10
-_QUALITY = 95
 _TOLD = 6
 
 
@@ -70,18 +57,6 @@ class _Info(BaseModel):
     fps: float = Field(gt=0.0, le=10_000.0)
     robot_type: str | None = None
     features: dict[str, _Feature]
-
-
-@dataclass(frozen=True)
-class _Episode:
-    """One episode, as the data set has it."""
-
-    index: int
-    task: str
-    state: Float64
-    command: Float64
-    action: Float64
-    pictures: Iterator[Picture]
 
 
 def import_dataset(folder: Path, robot: RobotSpec, output: Path) -> list[Path]:
@@ -104,8 +79,7 @@ def import_dataset(folder: Path, robot: RobotSpec, output: Path) -> list[Path]:
         aside = path.with_name(f".{path.name}.unfinished")
         shutil.rmtree(aside, ignore_errors=True)
         try:
-            aside.mkdir(parents=True)
-            _write(aside, path.name, episode, robot, data)
+            write_bag(aside, path.name, episode, robot)
             aside.rename(path)
             sync(output)
         except OSError as error:
@@ -140,12 +114,12 @@ class _DataSet:
         if not 0 < self.count <= MAX_EPISODES:
             raise JackError(f"{folder} has {self.count} episodes; expected 1 to {MAX_EPISODES:,}.")
 
-    def episodes(self) -> Iterator[_Episode]:
+    def episodes(self) -> Iterator[Moments]:
         """One after another."""
         for row in self._rows:
             yield self._episode(row)
 
-    def _episode(self, row: dict[str, Any]) -> _Episode:
+    def _episode(self, row: dict[str, Any]) -> Moments:
         try:
             index, tasks = int(row["episode_index"]), [str(task) for task in row["tasks"]]
             place = PLACE.format(chunk_index=int(row["data/chunk_index"]), file_index=int(row["data/file_index"]))
@@ -158,7 +132,8 @@ class _DataSet:
         command = values.get(COMMAND, np.zeros((len(rows), len(VELOCITIES))))
         pictures = iter(_unpacked(entry[image]) for entry in rows) if image else self._film(row)
         task = "" if tasks[:1] == [NO_TASK] else "; ".join(tasks)
-        return _Episode(index, task, values[STATE], command, values[ACTION], pictures)
+        note = f"imported from {self.folder.resolve().name}, a data set of LeRobot"
+        return Moments(self.info.fps, task, note, values[STATE], command, values[ACTION], pictures)
 
     def _numbers(self, name: str, rows: list[dict[str, Any]]) -> Float64:
         """A feature in our order, (t, n)."""
@@ -268,123 +243,3 @@ def _unpacked(entry: object) -> Picture:
     if picture is None:
         raise JackError("A picture of the data set is no JPEG and no PNG.")
     return np.asarray(picture[..., ::-1], dtype=np.uint8)
-
-
-# -- an episode as a bag
-
-
-def _write(folder: Path, name: str, episode: _Episode, robot: RobotSpec, data: _DataSet) -> None:
-    specs = {topic.name: topic for topic in TOPICS}
-    subjects = [Subject(specs[topic], f"/{topic}", define(specs[topic].type)) for topic in _TOPICS]
-    started = time.time_ns()
-    facts = Facts(
-        name=name,
-        robot=robot.name,
-        joints=robot.joint_names,
-        instruction=episode.task,
-        started=started,
-        note=f"imported from {data.folder.resolve().name}, a data set of LeRobot",
-    )
-    path = folder / f"{name}_0.mcap"
-    file = BagFile(path, subjects, facts, _CHUNK_BYTES)
-    counts = dict.fromkeys(range(len(subjects)), 0)
-    try:
-        for step, topic, message in _messages(episode, robot, data.info.fps):
-            at = round(step / data.info.fps * NANOSECONDS)
-            file.write(Heard(topic, message, at), started + at)
-            counts[topic] += 1
-        facts = facts.model_copy(
-            update={
-                "ended": "imported",
-                "duration": (len(episode.state) - 1) / data.info.fps,
-                "topics": {
-                    subject.name: TopicFacts(
-                        type=subject.definition.type,
-                        recorded=counts[topic],
-                        dropped=0,
-                        period=robot.control_period if subject.spec.steady else 0.0,
-                        longest=1.0 / data.info.fps,
-                    )
-                    for topic, subject in enumerate(subjects)
-                    if counts[topic]
-                },
-            }
-        )
-        file.finish(facts)
-    except BaseException:
-        file.abandon()
-        raise
-    describe(path, subjects, facts)
-
-
-def _messages(episode: _Episode, robot: RobotSpec, rate: float) -> Iterator[tuple[int, int, bytes]]:
-    """Frame, topic and message, in the order in which a robot would have sent them."""
-    for step, picture in zip_longest(range(len(episode.state)), episode.pictures):
-        if step is None:
-            return  # a film may be longer
-        stamp = divmod(round(step / rate * NANOSECONDS), NANOSECONDS)
-        time_ = part("builtin_interfaces/msg/Time", sec=stamp[0], nanosec=stamp[1])
-        header = part("std_msgs/msg/Header", stamp=time_, frame_id="")
-        yield step, _TOPICS.index("cmd_vel"), _velocity(episode.command[step])
-        if picture is not None:
-            yield step, _TOPICS.index(PICTURES), _compressed(header, picture)
-        yield step, _TOPICS.index("imu/data"), _imu(header, episode.state[step, 2 * robot.count :])
-        yield step, _TOPICS.index("joint_states"), _joints(header, robot, episode.state[step])
-        yield step, _TOPICS.index("joint_command"), _command(header, robot, episode.action[step])
-
-
-def _velocity(command: Float64) -> bytes:
-    vector = "geometry_msgs/msg/Vector3"
-    x, y, turn = command.tolist()
-    linear, angular = part(vector, x=x, y=y, z=0.0), part(vector, x=0.0, y=0.0, z=turn)
-    return encode("geometry_msgs/msg/Twist", linear=linear, angular=angular)
-
-
-def _joints(header: object, robot: RobotSpec, state: Float64) -> bytes:
-    n = robot.count
-    return encode(
-        "sensor_msgs/msg/JointState",
-        header=header,
-        name=list(robot.joint_names),
-        position=state[:n],
-        velocity=state[n : 2 * n],
-        effort=np.zeros(0),
-    )
-
-
-def _imu(header: object, body: Float64) -> bytes:
-    unknown, numbers = np.zeros(9), body.tolist()
-    turned, turning, pushed = (
-        part(f"geometry_msgs/msg/{kind}", **dict(zip(axes, numbers[start:], strict=False)))
-        for kind, axes, start in (("Quaternion", "xyzw", 0), ("Vector3", "xyz", 4), ("Vector3", "xyz", 7))
-    )
-    return encode(
-        "sensor_msgs/msg/Imu",
-        header=header,
-        orientation=turned,
-        orientation_covariance=unknown,
-        angular_velocity=turning,
-        angular_velocity_covariance=unknown,
-        linear_acceleration=pushed,
-        linear_acceleration_covariance=unknown,
-    )
-
-
-def _command(header: object, robot: RobotSpec, targets: Float64) -> bytes:
-    return encode(
-        "jack_msgs/msg/JointCommand",
-        header=header,
-        session=0,
-        mode=1,
-        name=list(robot.joint_names),
-        position=targets,
-        stiffness=robot.stiffness.astype(np.float64),
-        damping=robot.damping.astype(np.float64),
-    )
-
-
-def _compressed(header: object, picture: Picture) -> bytes:
-    done, data = cv2.imencode(".jpg", picture[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, _QUALITY])
-    if not done:
-        raise JackError("A picture of the data set cannot be compressed.")
-    return encode("sensor_msgs/msg/CompressedImage", header=header, format="rgb8; jpeg compressed bgr8", data=data)

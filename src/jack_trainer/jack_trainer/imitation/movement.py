@@ -26,6 +26,8 @@ Number = TypeVar("Number", Float32, Float64)
 
 #: So many rows of a clip are posed at once.
 _AT_ONCE = 256
+#: Moments of a cycle that are told apart, and how much of a cycle around each is averaged.
+_PHASES, _BLUR = 90, 0.015
 _VECTOR, _PSEUDO_VECTOR = (1.0, -1.0, 1.0), (-1.0, 1.0, -1.0)
 
 
@@ -106,6 +108,8 @@ class Example:
     speed: float
     #: duration of a cycle [s]
     period: float
+    #: joint angles through one cycle, left and right averaged, from phase 0 on in equal steps, (P, n) [rad]
+    cycle: Float32
 
     @classmethod
     def of(cls, motion: MotionClip, contract: Contract) -> Example:
@@ -123,4 +127,19 @@ class Example:
         rows = steady_rows(motion, robot)
         pairs = np.concatenate((seen[rows], seen[rows + 1]), axis=-1)
         reflected = np.concatenate([mirrored(seen[at], robot) for at in (rows, rows + 1)], axis=-1)
-        return cls(np.concatenate((pairs, reflected)), gait.figures.speed, gait.period)
+        phase = phases(motion, robot, rows)
+        joints = np.concatenate((seen[rows], mirrored(seen[rows], robot)))[:, : robot.count]
+        cycle = _through_a_cycle(np.concatenate((phase, phase + 0.5)), joints)
+        return cls(np.concatenate((pairs, reflected)), gait.figures.speed, gait.period, cycle)
+
+    def joints(self, signal: Array) -> Float32:
+        """The joint angles where the gait's signal is so, (N, 2) -> (N, n) [rad]."""
+        phase = np.arctan2(signal[:, 0], signal[:, 1]) / (2 * np.pi)
+        return self.cycle[np.round(phase * _PHASES).astype(int) % _PHASES]
+
+
+def _through_a_cycle(phase: Array, values: Float32) -> Float32:
+    """Values (K, n) at phases (K,), averaged around each of _PHASES phases."""
+    off = (phase - np.arange(_PHASES)[:, None] / _PHASES + 0.5) % 1.0 - 0.5
+    weights = np.exp(-np.square(off / _BLUR))
+    return ((weights / weights.sum(axis=-1, keepdims=True)) @ values).astype(np.float32)

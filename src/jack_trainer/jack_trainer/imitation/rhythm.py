@@ -15,11 +15,14 @@ from numpy.typing import NDArray
 
 from jack_contract.action import ActionSpec
 from jack_contract.arrays import Array, Float64
+from jack_contract.contract import Contract
 from jack_contract.gait import GaitSpec, Rhythm
 from jack_contract.robot import RobotSpec
 
 #: At most so much of a recording decides how it began [s].
 _WITNESSED = 10.0
+#: Who was walking when it began is asked for the same again so soon [s].
+_REPEATED = 0.25
 #: He stood when it began, unless actions are smaller than so much of what they are then [1].
 _CLEARLY = 0.97
 
@@ -72,7 +75,8 @@ def find(
     Returns:
         At each moment, (T,).
     """
-    period, starts = robot.control_period, _starts(gait, robot.control_period, command[0])
+    period = robot.control_period
+    starts = _starts(gait, period, command[: math.ceil(_REPEATED / period)])
     seen = slice(min(len(targets), math.ceil(_WITNESSED / period)))
     tried = follow(gait, starts, command[seen], tipping[seen], passed[seen], period)
     offsets = np.stack([gait.offsets(robot, Rhythm(p, v)) for p, v in zip(tried.phase, tried.pace, strict=True)])
@@ -86,11 +90,33 @@ def find(
 
 
 def _starts(gait: GaitSpec, period: float, command: Array) -> Rhythm:
-    """All beginnings, the first two at rest; the others in a step, or at the pace that was asked for first."""
-    steps = np.arange(0.0, 1.0, period / gait.period)
-    phases = np.unique(np.concatenate(([0.0, 0.5], steps)))
-    standing = Rhythm(np.array([0.0, 0.5]), np.zeros((2, 3)))
-    paces = [np.zeros(3), *([np.asarray(command, dtype=np.float64)] if np.any(command) else [])]
-    moving = [Rhythm(phases, np.tile(pace, (len(phases), 1))) for pace in paces]
-    together = [standing, *moving]
-    return Rhythm(*(np.concatenate([getattr(rhythm, name) for rhythm in together]) for name in ("phase", "pace")))
+    """All beginnings, the first two at rest; the others in a step, or at the pace that was asked for first, too."""
+    phases = np.unique(np.concatenate(([0.0, 0.5], np.arange(0.0, 1.0, period / gait.period))))
+    asked = command[np.any(command, axis=-1)][:1].astype(np.float64)
+    paces = np.concatenate((np.zeros((1, command.shape[-1])), asked))
+    rest = Rhythm(np.array([0.0, 0.5]), np.zeros((2, command.shape[-1])))
+    phase = np.concatenate((rest.phase, np.tile(phases, len(paces))))
+    return Rhythm(phase, np.concatenate((rest.pace, np.repeat(paces, len(phases), axis=0))))
+
+
+def seen(contract: Contract, frame: Array, command: Array) -> Rhythm:
+    """The rhythm that frames (..., D) and commands (..., 3) tell of; at rest where no frame tells of one."""
+    where = contract.observation.slices().get("gait")
+    if where is None:
+        return Rhythm.at_rest(frame.shape[:-1])
+    sine, cosine = np.moveaxis(np.asarray(frame[..., where], np.float64), -1, 0)
+    return Rhythm(np.arctan2(sine, cosine) / (2 * np.pi) % 1.0, np.asarray(command, np.float64))
+
+
+def done(contract: Contract, action: Array, frame: Array, command: Array) -> Array:
+    """What comes of actions (..., n) within the limits of the joints, as an action: what a recording tells of them.
+
+    Args:
+        contract: of all of them.
+        action: what was said.
+        frame: the newest frame that it answers, (..., D).
+        command: as a policy sees it, (..., 3).
+    """
+    offsets = contract.gait.offsets(contract.robot, seen(contract, frame, command))
+    targets = contract.action.targets(contract.robot, action, offsets)
+    return contract.action.action(contract.robot, targets - offsets)

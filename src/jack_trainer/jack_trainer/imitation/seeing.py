@@ -27,9 +27,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from jack_brain.chunk import arm_columns
+from jack_brain.chunk import DARKNESS, SILENCE, arm_columns
 from jack_brain.network.brain import Brain, Inputs
-from jack_brain.policy import DARKNESS, SILENCE
 from jack_contract.errors import JackError
 from jack_trainer.checkpoint import LearnerNumbers, flatten_optimiser, part, restore_optimiser
 from jack_trainer.imitation.augment import AugmentConfig, augment
@@ -327,7 +326,9 @@ class Seeing:
         return surprise, whole & pixel.isfinite().all(dim=-1)
 
     def _rehearsal(self, frames: Tensor, walking: tuple[Tensor, Tensor] | None, piece: int, pieces: int) -> Tensor:
-        """How far the walking policy and its value are from what they were."""
+        """How far the walking policy and its value are from what they were: not at all while they are frozen."""
+        if self._rates()["body"] == 0.0:
+            return torch.zeros(())
         frames = frames.index_fill(-1, self._arms, 0.0)  # as his legs are shown them
         command = torch.zeros(len(frames), 3)
         if walking is not None:

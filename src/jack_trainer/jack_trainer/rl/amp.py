@@ -19,6 +19,7 @@ from torch import Tensor
 from jack_brain.network.brain import Brain
 from jack_contract.arrays import Array, Float32
 from jack_contract.errors import JackError
+from jack_contract.observation import SIGNAL_SIZE
 from jack_trainer import checkpoint as storage
 from jack_trainer.checkpoint import LearnerNumbers
 from jack_trainer.imitation.mocap.motion import MotionClip
@@ -30,6 +31,8 @@ from jack_trainer.tasks.environment import Observation, Transition
 from jack_trainer.tasks.locomotion import Locomotion
 
 _FRAMES = "style.frames"
+#: Joints that are off by this much in all count a half (root of the sum of squares) [rad].
+_GUIDED = 1.0
 #: Beats that he can be taught to walk at [s]: the slower the steps, the further one falls from one to the next.
 _BEATS = (0.6, 1.2)
 
@@ -38,18 +41,22 @@ _BEATS = (0.6, 1.2)
 class AmpConfig:
     """How style is learnt beside a task."""
 
-    #: reward per second of movement that is just like the clip's
-    weight: float = 6.0
+    #: reward per second of movement that the judge cannot tell from the clip's
+    weight: float = 8.0
+    #: reward per second of joints that are just where the clip has them at this moment of a step: a judge alone
+    #: says too little to him who is still far away
+    guide: float = 8.0
     #: how far from the clip's a pace may be until style counts e times less; m/s and rad/s are taken as one vector
-    reach: float = 0.4
+    reach: float = 0.5
     #: the beat goes from the contract's to the task's own in this share of the training
     glide: float = 0.3
     judge: JudgeConfig = field(default_factory=JudgeConfig)
 
     def __post_init__(self) -> None:
-        if not (0 <= self.weight < math.inf and 0 < self.reach < math.inf and 0 <= self.glide <= 1):
+        positive = all(0 <= number < math.inf for number in (self.weight, self.guide))
+        if not positive or not 0 < self.reach < math.inf or not 0 <= self.glide <= 1:
             raise JackError(
-                f"Style needs a weight of 0 and more, a reach above 0 and a glide of 0 to 1, given: {self}."
+                f"Style needs weights of 0 and more, a reach above 0 and a glide of 0 to 1, given: {self}."
             )
 
 
@@ -57,7 +64,7 @@ class Styled:
     """Locomotion in which it also pays to move like the examples. An `Environment`.
 
     Attributes:
-        pairs: what has been done since `forget`, two frames each, (N, 2F) for each control period.
+        pairs: what has been done since it was taken, two frames each, (N, 2F) for each control period.
         applies: how much style counted for it, (N,) for each control period.
     """
 
@@ -66,9 +73,9 @@ class Styled:
     ) -> None:
         self.locomotion, self.count = locomotion, locomotion.count
         self._judge, self._config = judge, config
-        self._speeds = np.array([example.speed for example in examples])
+        self._examples, self._speeds = examples, np.array([example.speed for example in examples])
         self._gait = locomotion.contract.observation.slices()["gait"]
-        self._reward = config.weight * locomotion.contract.robot.control_period
+        self._period = locomotion.contract.robot.control_period
         self._frames: Float32 = np.zeros((self.count, frame_size(locomotion.contract.robot)), np.float32)
         self._asked: Array = np.zeros((self.count, 3))
         self.pairs: list[Float32] = []
@@ -80,25 +87,36 @@ class Styled:
 
     def step(self, action: Float32) -> Transition:
         """As the task has it; the reward grows by the style's, the returns of episodes do not."""
-        before, applies = self._frames, self.nearness(self._asked)
+        before, asked = self._frames, self._asked
+        applies = self.nearness(asked)
         step = self.locomotion.step(action)
         self._remember(step.observation)
         applies *= ~(step.terminated | step.truncated)  # what follows is another episode
         pairs = np.concatenate((before, self._frames), axis=-1)
-        style = applies * self._judge.like(pairs)
+        style, guide = applies * self._judge.like(pairs), applies * self._guided(asked)
         self.pairs.append(pairs)
         self.applies.append(applies)
         counted = float(applies.sum())
+        paid = self._config.weight * style + self._config.guide * guide
         terms = {"style": self._config.weight * float(style.mean())}
+        terms |= {"guide": self._config.guide * float(guide.mean())}
         if counted:
             terms["likeness"] = float(style.sum()) / counted
-        return replace(step, reward=step.reward + np.float32(self._reward) * style, terms=step.terms | terms)
+        return replace(step, reward=step.reward + np.float32(self._period) * paid, terms=step.terms | terms)
 
     def nearness(self, pace: Array) -> Float32:
         """How much style counts at a pace (N, 3), from 0 to 1, (N,)."""
         off = np.abs(pace[:, :1] - self._speeds).min(axis=-1)
         away = off**2 + np.square(pace[:, 1:]).sum(axis=-1)
         return np.exp(-away / self._config.reach**2).astype(np.float32)
+
+    def _guided(self, pace: Array) -> Float32:
+        """How near the joints are to where the nearest example has them at this moment of a step, (N,)."""
+        signal = self._frames[:, -SIGNAL_SIZE:]
+        shown = np.stack([example.joints(signal) for example in self._examples])
+        nearest = np.abs(pace[:, :1] - self._speeds).argmin(axis=-1)
+        off = self._frames[:, : shown.shape[-1]] - shown[nearest, np.arange(self.count)]
+        return 1.0 / (1.0 + np.square(off / _GUIDED).sum(axis=-1))
 
     def take(self) -> tuple[Float32, Float32]:
         """What was done since the last time, (B, 2F), and how much style counted, (B,); then it is forgotten."""

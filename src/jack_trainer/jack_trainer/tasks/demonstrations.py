@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from jack_contract.arrays import Float32
-from jack_contract.state import RobotState
+from jack_brain.chunk import to_rows
+from jack_contract.arrays import Array, Float64
+from jack_contract.contract import Contract
+from jack_contract.instruction import Tokenizer
 from jack_sim.render import BatchCamera
 from jack_sim.tabletop import draw_layout
+from jack_trainer.imitation.samples import Rows
+from jack_trainer.imitation.scenes import Scenes, scene_layout
 from jack_trainer.tasks.expert import Expert, Planner
-from jack_trainer.tasks.instructions import Goal, Skill, say
+from jack_trainer.tasks.instructions import Skill, goals, say, sentences
 from jack_trainer.tasks.legs import Legs
-from jack_trainer.tasks.tabletop import PATIENCE, Ids, Situation, Tabletop
+from jack_trainer.tasks.tabletop import PATIENCE, Ids, Situation, Tabletop, turned_back
 
 #: Control periods from one picture to the next: 10 pictures a second.
 PICTURE_EVERY = 5
@@ -27,6 +31,7 @@ _NEAR = (0.02, 0.02, 0.06)
 _AWAY = ((-1.1, -0.4), (-0.15, 0.15), (-0.25, 0.25))
 #: The expert's arms are led astray by about so much [rad], for about so long [s], to be seen finding back.
 DISTURBANCE, _DISTURBED = 0.03, 0.3
+_GOALS = {goal: index for index, goal in enumerate(goals())}
 
 
 @dataclass(frozen=True)
@@ -38,16 +43,10 @@ class Demonstration:
     success: bool
     #: whether he fell
     fell: bool
-    #: what his sensors read before he was told what to do, (T, ...)
-    state: RobotState
-    #: velocity that he was to follow, (T, 3) [m/s, m/s, rad/s]
-    command: Float32
-    #: where the expert wanted his joints, (T, n) [rad]; where he led them differs by the disturbance
-    targets: Float32
+    #: as `scene_layout` has them, (T,); pictures are counted from the first of these
+    rows: Rows
     #: RGB, (P, height, width, 3)
     images: NDArray[np.uint8]
-    #: in which control period each picture was taken, (P,)
-    taken: NDArray[np.int64]
 
     @property
     def instruction(self) -> str:
@@ -69,14 +68,25 @@ def draw_situation(
     skill = skill or list(Skill)[int(random.integers(len(Skill)))]
     while True:
         layout = draw_layout(random, held_out=exam)
-        goals = [Goal(skill, thing.colour, thing.shape) for thing in layout.things] if skill.names_thing else []
-        goals = [goal for goal in goals if planner.plan(layout, goal)] if skill.names_thing else [Goal(skill)]
-        if goals:
+        able = list(planner.goals(layout, [skill]))
+        if able:
             break
-    goal = goals[int(random.integers(len(goals)))]
+    goal = able[int(random.integers(len(able)))]
     low, high = np.array(_AWAY).T if skill is Skill.WALK else np.array([[-1.0], [1.0]]) * _NEAR
     x, y, heading = random.uniform(low, high).tolist()
     return Situation(layout, goal, say(random, goal, exam), (x, y, heading))
+
+
+def other_words(
+    random: np.random.Generator, planner: Planner, situation: Situation, exam: bool = False
+) -> Situation | None:
+    """The same scene, and the same kind of deed done to another thing; None where nothing else can be done."""
+    skill = situation.goal.skill
+    able = [goal for goal in planner.goals(situation.layout, [skill]) if goal != situation.goal]
+    if not able:
+        return None
+    goal = able[int(random.integers(len(able)))]
+    return situation.told(goal, say(random, goal, exam))
 
 
 class Demonstrator:
@@ -101,68 +111,88 @@ class Demonstrator:
         """
         self.task, self.expert = task, Expert(task)
         self._legs, self._camera, self._random, self._disturbance = legs, camera, random, disturbance
-        n, joints = task.count, task.contract.robot.count
-        self._longest = round(max(PATIENCE.values()) / task.contract.robot.control_period) + AFTER + 1
-        self._states: list[RobotState] = []
-        self._targets = np.zeros((n, self._longest, joints), np.float32)
-        self._command = np.zeros((n, self._longest, 3), np.float32)
-        size = task.contract.camera
+        contract, n = task.contract, task.count
+        self._longest = round(max(PATIENCE.values()) / contract.robot.control_period) + AFTER + 1
+        self._rows = np.zeros((n, self._longest), scene_layout(contract))
         pictures = self._longest // PICTURE_EVERY + 1 if camera else 0
-        self._images = np.zeros((n, pictures, size.height, size.width, 3), np.uint8)
-        self._kept: dict[str, NDArray[np.floating]] = {}
-        self._astray = np.zeros((n, joints))
+        self._images = np.zeros((n, pictures, contract.camera.height, contract.camera.width, 3), np.uint8)
+        self._pixel = np.full((n, 2), np.nan)
+        self._executed = np.zeros((n, contract.robot.count))
+        self._astray = np.zeros((n, contract.robot.count))
         self._after = np.zeros(n, np.int64)
 
     def run(self, draw: Callable[[], Situation], count: int) -> Iterator[Demonstration]:
         """So many demonstrations, of situations that can be done, in the order in which they end."""
         everybody, begun = np.arange(self.task.count), min(self.task.count, count)
-        self._begin(everybody, [draw() for _ in everybody])
+        self.begin(everybody, [draw() for _ in everybody])
         active, done = everybody < begun, 0
         while done < count:
-            self._tick()
-            over = self.task.over
+            self.tick()
+            over, failed = self.task.over, self.task.fallen | (self.task.over & ~self.task.succeeded)
             self._after += over
-            ended = np.flatnonzero(
-                active & (self.task.fallen | (self._after > AFTER) | (over & ~self.task.succeeded))
-            )
+            ended = np.flatnonzero(active & (failed | (self._after > AFTER)))
             for index in ended.tolist():
                 yield self._cut(index)
             done += len(ended)
-            if not len(ended):
-                continue
             again = ended[: max(0, count - begun)]
             active[ended], begun = False, begun + len(again)
-            active[again] = True
             if len(again):
-                self._begin(again, [draw() for _ in again])
+                active[again] = True
+                self.begin(again, [draw() for _ in again])
 
-    def _begin(self, ids: Ids, situations: list[Situation]) -> None:
+    def begin(self, ids: Ids, situations: Sequence[Situation]) -> None:
+        """Put robots `ids` (k,) into situations (k,) that can be done."""
         self.task.begin(ids, situations)
         self.expert.begin(ids, situations)
         self._legs.begin(ids)
-        self._astray[ids], self._after[ids] = 0.0, 0
+        self._executed[ids], self._astray[ids], self._after[ids] = 0.0, 0.0, 0
 
-    def _tick(self) -> None:
-        task, rows = self.task, np.arange(self.task.count)
+    def tick(self) -> None:
+        """One control period of all of them."""
+        task, legs, contract = self.task, self._legs, self.task.contract
         age = np.minimum(task.age, self._longest - 1)
-        state = task.world.state()
-        for entry in fields(state):
-            self._keep(entry.name, getattr(state, entry.name), age)
-        if self._camera is not None:
-            due = np.flatnonzero(age % PICTURE_EVERY == 0)
-            if len(due):
-                self._images[due, age[due] // PICTURE_EVERY] = self._camera.render(due)
+        state, signal, offsets, pace = task.world.state(), legs.signal, legs.offsets, legs.pace
+        frame = contract.observation.encode(contract.robot, state, self._executed, signal)
+        self._look(age)
         velocity = self.expert.velocity()
-        wanted = self.expert.arms(self._legs.decide(state, velocity, self.expert.free))
-        self._targets[rows, age], self._command[rows, age] = wanted, velocity
-        task.step(wanted + self._lead_astray())
+        wanted = self.expert.arms(legs.decide(state, velocity, self.expert.free))
+        told = wanted + self._lead_astray()
+        self._executed = contract.action.action(contract.robot, told - offsets)
+        at = (np.arange(task.count), age)
+        values: dict[str, Array] = {
+            "time": state.time,
+            "frame": frame,
+            "command": pace,
+            "action": contract.action.action(contract.robot, wanted - offsets),
+            "row": to_rows(contract, wanted, velocity),
+            "picture": age // PICTURE_EVERY,
+            "place": self._place(),
+            "pixel": self._pixel,
+            "done": task.succeeded,
+        }
+        for name, value in values.items():
+            self._rows[name][at] = value
+        task.step(told)
 
-    def _keep(self, name: str, values: NDArray[np.floating], age: NDArray[np.int64]) -> None:
-        if name not in self._kept:
-            self._kept[name] = np.zeros((self.task.count, self._longest, *values.shape[1:]))
-        self._kept[name][np.arange(self.task.count), age] = values
+    def _look(self, age: NDArray[np.int64]) -> None:
+        """Draw what is due, and note where the named thing is in it."""
+        due = np.flatnonzero(age % PICTURE_EVERY == 0)
+        if self._camera is None or not len(due):
+            return
+        self._images[due, age[due] // PICTURE_EVERY] = self._camera.render(due)
+        slot = np.maximum(self.task.slot, 0)
+        things = self.task.scene().things[np.arange(self.task.count), slot]
+        pixel = self._camera.project(things)
+        inside = ((pixel >= 0.0) & (pixel <= 1.0)).all(axis=1) & (self.task.slot >= 0)
+        self._pixel[due] = np.where(inside[:, None], pixel, np.nan)[due]
 
-    def _lead_astray(self) -> NDArray[np.floating]:
+    def _place(self) -> Float64:
+        """Where the named things are in the frames of the pelvises, (N, 3) [m]; NaN for whom none is named."""
+        scene, quaternions = self.task.scene(), self.task.pelvis_turn()
+        things = scene.things[np.arange(self.task.count), np.maximum(self.task.slot, 0)]
+        return np.where(self.task.slot[:, None] >= 0, turned_back(quaternions, things - scene.pelvis), np.nan)
+
+    def _lead_astray(self) -> Float64:
         """Offsets of the arms' targets, (N, n) [rad]: an Ornstein-Uhlenbeck process, drawn back to zero."""
         if not self._disturbance:
             return self._astray
@@ -176,14 +206,44 @@ class Demonstrator:
         task, length = self.task, int(min(self.task.age[index], self._longest - 1))
         situation = task.situations[index]
         assert situation is not None
-        taken = np.arange(0, length, PICTURE_EVERY) if self._camera else np.zeros(0, np.int64)
+        rows, steps = self._rows[index, :length].copy(), np.arange(length)
+        rows["use"], rows["goal"] = True, _GOALS[situation.goal]
+        rows["back"] = np.minimum(steps, task.contract.observation.history - 1)
+        rows["ahead"] = length - 1 - steps
+        first = int(np.argmax(rows["done"])) if rows["done"].any() else length  # when it was done
+        rows["done"] = np.minimum(steps / max(1, first), 1.0)
+        pictures = -(-length // PICTURE_EVERY) if self._camera else 0
         return Demonstration(
             situation,
             bool(task.succeeded[index]),
             bool(task.fallen[index]),
-            RobotState(**{name: values[index, :length].copy() for name, values in self._kept.items()}),
-            self._command[index, :length].copy(),
-            self._targets[index, :length].copy(),
-            self._images[index, : len(taken)].copy(),
-            taken,
+            rows,
+            self._images[index, :pictures].copy(),
         )
+
+
+def as_scenes(
+    demonstrations: Sequence[Demonstration], contract: Contract, tokenizer: Tokenizer, exam: bool = False
+) -> Scenes:
+    """Demonstrations as what is learnt from.
+
+    Args:
+        demonstrations: with pictures.
+        contract: for which they were made.
+        tokenizer: that reads what is said.
+        exam: whether they are told in the words that are kept for examinations.
+    """
+    counts = np.cumsum([0, *(len(demonstration.images) for demonstration in demonstrations)])
+    parts = [demonstration.rows.copy() for demonstration in demonstrations]
+    for part, first in zip(parts, counts[:-1], strict=True):
+        part["picture"] += first
+    pictures = np.concatenate([demonstration.images for demonstration in demonstrations])
+    tokenizer.require_fits(contract.instruction)
+    return Scenes(np.concatenate(parts), pictures.transpose(0, 3, 1, 2), _said(tokenizer, exam))
+
+
+def _said(tokenizer: Tokenizer, exam: bool) -> NDArray[np.int64]:
+    """All sentences for each goal, (G, S, L); those of a goal with fewer come again."""
+    ways = [np.array([tokenizer.read(sentence).ids for sentence in sentences(goal, exam)]) for goal in _GOALS]
+    most = max(map(len, ways))
+    return np.stack([np.resize(way, (most, tokenizer.length)) for way in ways])

@@ -54,11 +54,17 @@ class Environment(Protocol):
 
     Attributes:
         count: how many.
-        broken: how often so far one began anew because its physics, action or reward was no number.
     """
 
     count: int
-    broken: int
+
+    @property
+    def broken(self) -> int:
+        """How often so far one began anew because its physics, action or reward was no number."""
+        ...
+
+    @broken.setter
+    def broken(self, count: int) -> None: ...
 
     def reset(self) -> Observation:
         """Start all episodes anew."""

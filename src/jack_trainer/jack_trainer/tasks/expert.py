@@ -7,7 +7,7 @@ else has led the hand astray.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
 
@@ -42,7 +42,7 @@ _REACHED = 0.008
 #: How he walks: speed per distance [1/s], and at most [m/s, m/s, rad/s].
 _WALK_GAIN, _WALK_SPEED = 0.8, np.array([0.4, 0.15, 0.4])
 #: Steps of the solver from the preferred posture to where a hand is to get, and in a control period.
-_PLANNING_STEPS, _STEPS = 40, 2
+_PLANNING_STEPS, _STEPS = 25, 2
 #: Stations that a plan may have.
 _MOST = 8
 
@@ -95,39 +95,48 @@ class Planner:
         torso = task.world.batch.model.body_pos[task.arms.torso]
         self._torso = torso + np.array([0.0, 0.0, self._height])
 
+    def goals(self, layout: Layout, skills: Iterable[Skill] = Skill) -> Iterator[Goal]:
+        """Everything of some kinds of deeds that can be done at a table."""
+        kinds = [(thing.colour, thing.shape) for thing in layout.things]
+        for skill in skills:
+            asked = [Goal(skill, *kind) for kind in (kinds if skill.names_thing else [("", "")])]
+            yield from (goal for goal in asked if self.plan(layout, goal) is not None)
+
     def plan(self, layout: Layout, goal: Goal) -> Plan | None:
         """How a goal is reached; None where it cannot be."""
         if goal.skill is Skill.WALK:
             return Plan()
         if goal.skill is Skill.WAVE:
             return Plan(RIGHT, _waving(RIGHT))
-        plans = [Plan(side, _stations(layout, goal, side, self._arms.radius)) for side in (LEFT, RIGHT)]
-        errors = [self._error(layout, goal, plan) for plan in plans]
-        best = int(np.argmin(errors))
-        if errors[best] > _REACHED or not _room(layout, goal, self._arms.radius):
+        if not _room(layout, goal, self._arms.radius):
             return None
-        return plans[best]
+        plans = [Plan(side, _stations(layout, goal, side, self._arms.radius)) for side in (LEFT, RIGHT)]
+        errors = self._errors(layout, goal, plans)
+        best = int(np.argmin(errors))
+        return plans[best] if errors[best] < _REACHED else None
 
-    def _error(self, layout: Layout, goal: Goal, plan: Plan) -> float:
-        """By how much an arm misses the worst of its stations [m]; of two that do not, the nearer is better."""
+    def _errors(self, layout: Layout, goal: Goal, plans: Sequence[Plan]) -> list[float]:
+        """By how much arms miss the worst of their stations [m]; where both miss none, the nearer misses less."""
         thing = layout.things[layout.slot(goal.kind)]
         centre = np.array([*thing.place, layout.height + thing.size])
-        stations = [station for station in plan.stations if station.way is not _Way.POSTURE]
-        aims = np.array([station.way is _Way.AIM for station in stations])
-        points = np.array([centre + station.point for station in stations])
-        side = np.full(len(stations), plan.side)
-        joints = np.tile(mirrored(_PREFERRED, plan.side), (len(stations), 1))
-        preferred = joints.copy()
-        place, turn = np.tile(self._torso, (len(stations), 1)), np.tile(np.eye(3), (len(stations), 1, 1))
-        error = np.zeros(len(stations))
+        rows = [(plan.side, s) for plan in plans for s in plan.stations if s.way is not _Way.POSTURE]
+        side, aims = np.array([side for side, _ in rows]), np.array([s.way is _Way.AIM for _, s in rows])
+        points = np.array([centre + station.point for _, station in rows])
+        preferred = joints = np.array([mirrored(_PREFERRED, side) for side, _ in rows])
+        place, turn = np.tile(self._torso, (len(rows), 1)), np.tile(np.eye(3), (len(rows), 1, 1))
+        error = np.zeros(len(rows))
         for _ in range(_PLANNING_STEPS):
             reach = self._arms.reach(side, place, turn, joints)
             jacobian, missed = _task(reach, points, aims, points)
             error = np.linalg.norm(missed, axis=1)
             step = solve(jacobian, missed, joints, preferred)
             joints = self._arms.clip(side, joints + step.clip(-0.3, 0.3))
-        bend = 1e-3 * abs(float(thing.place[1]) - (0.18 if plan.side == LEFT else -0.18))
-        return float(np.where(aims, 0.1 * error, error).max()) + bend
+        error = np.where(aims, 0.1 * error, error)
+        shoulders = {LEFT: 0.18, RIGHT: -0.18}
+        return [
+            float(error[side == plan.side].max()) + 1e-3 * abs(thing.place[1] - shoulders[plan.side])
+            for plan in plans
+        ]
 
 
 def _waving(side: int) -> tuple[Station, ...]:

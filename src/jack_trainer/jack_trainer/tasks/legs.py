@@ -47,6 +47,21 @@ class Legs:
         self._rhythm = Rhythm.at_rest((count,))
         self._action = np.zeros((count, contract.robot.count), np.float32)
 
+    @property
+    def signal(self) -> Float64:
+        """What a policy sees of the robots' rhythms, (N, 2)."""
+        return self._gait.signal(self._rhythm)
+
+    @property
+    def pace(self) -> Float32:
+        """The command as a policy sees it, (N, 3) [m/s, m/s, rad/s]."""
+        return encode_command(self._rhythm.pace)
+
+    @property
+    def offsets(self) -> Float64:
+        """What the gait adds to the joint targets, (N, n) [rad]."""
+        return self._gait.offsets(self._contract.robot, self._rhythm)
+
     def begin(self, ids: NDArray[np.integer]) -> None:
         """Robots `ids` (k,) stand where they are, and nothing was before."""
         self._history.reset(ids)
@@ -65,18 +80,12 @@ class Legs:
         """
         contract, robot = self._contract, self._contract.robot
         seen, action = self._shown(state, free)
-        frame = contract.observation.encode(robot, seen, action, self._gait.signal(self._rhythm))
-        frames = self._history.push(frame)
-        pace: Float32 = encode_command(self._rhythm.pace)
-        self._action = self._actor(Observation(frames, pace))
-        targets = contract.action.targets(robot, self._action, self._gait.offsets(robot, self._rhythm))
+        frames = self._history.push(contract.observation.encode(robot, seen, action, self.signal))
+        self._action = self._actor(Observation(frames, self.pace))
+        targets = contract.action.targets(robot, self._action, self.offsets)
         tipping = contract.observation.tipping(frames) if self._stumbles else 0.0
         self._rhythm = self._gait.advance(self._rhythm, velocity, robot.control_period, tipping)
         return np.asarray(targets, np.float64)
-
-    def told(self, ids: NDArray[np.integer], action: Array) -> None:
-        """What robots `ids` (k,) were really told, (k, n), where somebody else had a say."""
-        self._action[ids] = action
 
     def _shown(self, state: RobotState, free: NDArray[np.bool_]) -> tuple[RobotState, Float32]:
         if not self._masked:

@@ -157,7 +157,7 @@ class Tabletop:
         """The truth as it is; bodies are those of the last substep's start."""
         arms, places, turns = self.arms, self._places, self._turns.reshape(self.count, -1, 3, 3)
         elbows = places[:, arms.forearms]
-        directions = -turns[:, arms.forearms, :, 2]
+        directions = -turns[:, arms.forearms][..., 2]
         hands = elbows + arms.length * directions
         things = self._things()
         truth = self.world.truth()
@@ -180,6 +180,10 @@ class Tabletop:
         """Where the torsos are in world, (N, 3) [m], and how they are turned, (N, 3, 3)."""
         turns = self._turns.reshape(self.count, -1, 3, 3)
         return self._places[:, self.arms.torso], turns[:, self.arms.torso]
+
+    def pelvis_turn(self) -> Float64:
+        """How the pelvises are turned in world, w x y z, (N, 4)."""
+        return self._qpos[:, 3:7]
 
     def gravity(self) -> Float64:
         """Torques that hold his joints up, (N, n) [N m]."""
@@ -260,7 +264,7 @@ class Tabletop:
         """Between the surfaces of hands (N, 2, 3) and things (N, SLOTS, 3), (N, 2, SLOTS) [m]; inside: below 0."""
         addresses = self.table.addresses
         quaternions = np.stack([self._qpos[:, a + 3 : a + 7] for a in addresses], axis=1)
-        offset = _turned_back(quaternions[:, None], hands[:, :, None] - things[:, None])
+        offset = turned_back(quaternions[:, None], hands[:, :, None] - things[:, None])
         gaps = distance(self._kinds[:, None], self._sizes[:, None], offset) - self.arms.radius
         return np.where(self._used[:, None], gaps, np.inf)
 
@@ -302,7 +306,7 @@ def _beyond(excess: Array) -> Float64:
     return np.linalg.norm(np.maximum(excess, 0.0), axis=-1) + np.minimum(excess.max(axis=-1), 0.0)
 
 
-def _turned_back(quaternion: Array, vector: Array) -> Float64:
+def turned_back(quaternion: Array, vector: Array) -> Float64:
     """A vector (..., 3) in the frame that is turned by w x y z (..., 4)."""
     w, axis = quaternion[..., :1], -quaternion[..., 1:]
     first = 2.0 * np.cross(axis, vector)
