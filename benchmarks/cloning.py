@@ -59,7 +59,7 @@ class Options:
     #: times that a brain learns at most, 25 steps each
     times: int = 160
     #: simulations side by side, for practice
-    environments: int = 64
+    environments: int = 128
     #: keep what the file has already, and do the others
     append: bool = False
     #: where the figures go

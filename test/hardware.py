@@ -41,7 +41,11 @@ def start_body(domain: int) -> list[subprocess.Popen[bytes]]:
     environment = os.environ | {"ROS_DOMAIN_ID": str(domain), "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST"}
     words = ["-r", "__ns:=/world", "-r", "brain/status:=/brain/status", "-p", "publish_clock:=false"]
     commands = (["-m", "jack_sim.sim_node", "--ros-args", *words], [__file__])
-    return [subprocess.Popen([sys.executable, *command], env=environment) for command in commands]
+    processes = [subprocess.Popen([sys.executable, *command], env=environment) for command in commands]
+    for process in processes:  # a body does not wait for the computer that drives it
+        with suppress(PermissionError):
+            os.sched_setscheduler(process.pid, os.SCHED_FIFO, os.sched_param(1))
+    return processes
 
 
 class Hardware(Node):
@@ -105,7 +109,7 @@ def main() -> None:
     rclpy.init()
     executor = SingleThreadedExecutor()
     executor.add_node(Hardware())
-    with suppress(KeyboardInterrupt, ExternalShutdownException):
+    with suppress(KeyboardInterrupt, ExternalShutdownException, RuntimeError):  # rclpy, when it is interrupted
         executor.spin()
 
 

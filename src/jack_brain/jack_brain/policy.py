@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, fields
@@ -15,9 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jack_brain import policy_file
-from jack_brain.chunk import DARKNESS, SILENCE, chunk_width
+from jack_brain.chunk import DARKNESS, SILENCE
+from jack_brain.fitness import read_policy, require_ports, shapes_of
 from jack_brain.golden import Golden
-from jack_brain.graph import Graph, Shapes
+from jack_brain.graph import Graph
 from jack_brain.policy_file import (
     ACTION,
     ATTENTION,
@@ -33,9 +33,7 @@ from jack_brain.policy_file import (
 )
 from jack_contract.arrays import Float32
 from jack_contract.contract import Contract
-from jack_contract.errors import ContractError, PolicyError
-from jack_contract.gait import require_period
-from jack_contract.observation import COMMAND_SIZE
+from jack_contract.errors import PolicyError
 
 
 @dataclass(frozen=True)
@@ -88,8 +86,8 @@ class Policy:
         self.contract, self.provenance = contract, provenance
         self.sha256 = hashlib.sha256(file).hexdigest()
         self.latency = self.looking = 0.0
-        inputs, outputs = _shapes(contract, has_seen)
-        _require_ports(file, inputs, outputs)
+        inputs, outputs = shapes_of(contract, has_seen)
+        require_ports(file, inputs, outputs)
         state, most = (PROPRIOCEPTION, COMMAND), (ACTION, VALUE)
 
         def graph(reads: tuple[str, ...], says: tuple[str, ...]) -> Graph:
@@ -118,7 +116,7 @@ class Policy:
         Raises:
             PolicyError: it must not drive this robot; says why.
         """
-        file, provenance, golden = _read(source, contract, limits)
+        file, provenance, golden = read_policy(source, contract, limits.max_bytes)
         policy = cls(file, contract, provenance, golden)
         policy._replay(golden, limits)
         policy._time(limits)
@@ -262,66 +260,7 @@ def read(source: bytes | Path, contract: Contract, limits: PolicyLimits = Policy
     Raises:
         PolicyError: it must not drive this robot; says why.
     """
-    return _read(source, contract, limits)[0]
-
-
-def _read(source: bytes | Path, contract: Contract, limits: PolicyLimits) -> tuple[bytes, dict[str, Any], Golden]:
-    """The file, its provenance and its golden vectors."""
-    file = _bounded(source, limits.max_bytes)
-    policy_file.require_sealed(file)
-    metadata = policy_file.read_metadata(file)
-    _require_contract(metadata, contract)
-    golden = Golden.from_json(_entry(metadata, policy_file.GOLDEN))
-    return file, _provenance(metadata), golden
-
-
-def _bounded(source: bytes | Path, limit: int) -> bytes:
-    try:
-        size = len(source) if isinstance(source, bytes) else source.stat().st_size
-        if size > limit:
-            raise PolicyError(f"The policy file has {size} bytes; allowed: {limit}.")
-        return source if isinstance(source, bytes) else source.read_bytes()
-    except OSError as error:
-        raise PolicyError(f"The policy file cannot be read: {error}.") from error
-
-
-def _entry(metadata: dict[str, str], key: str) -> str:
-    if key not in metadata:
-        raise PolicyError(f"The file has no metadata entry '{key}'; it was not exported by Jack's trainer.")
-    return metadata[key]
-
-
-def _require_contract(metadata: dict[str, str], contract: Contract) -> None:
-    try:
-        theirs = Contract.from_json(_entry(metadata, policy_file.CONTRACT))
-        if theirs.digest != _entry(metadata, policy_file.DIGEST):
-            raise PolicyError("The contract in the file does not have the digest that the file gives for it.")
-        contract.require_same(theirs)
-    except ContractError as error:
-        raise PolicyError(f"The policy was not made for this robot. {error}") from error
-
-
-def _provenance(metadata: dict[str, str]) -> dict[str, Any]:
-    try:
-        provenance = json.loads(_entry(metadata, policy_file.PROVENANCE))
-        known = {"phase": str(provenance["phase"]), "step": int(provenance["step"])}
-        return {**provenance, **known, "gait_period": _gait_period(provenance)}
-    except (KeyError, TypeError, ValueError, RecursionError) as error:
-        raise PolicyError(f"The file's provenance needs at least phase and step: {error!r}.") from error
-
-
-def _gait_period(provenance: dict[str, Any]) -> float | None:
-    given = provenance.get("gait_period")
-    if given is None:
-        return None
-    if isinstance(given, bool) or not isinstance(given, int | float):
-        raise PolicyError(f"The file's gait_period is a number of seconds, given: {given!r:.40}.")
-    try:
-        return require_period(float(given))
-    except (ContractError, OverflowError) as error:
-        raise PolicyError(
-            f"The file's gait_period is not a number of seconds that he can follow. {error}"
-        ) from error
+    return read_policy(source, contract, limits.max_bytes)[0]
 
 
 def _median(work: Callable[[], object], limits: PolicyLimits) -> float:
@@ -332,44 +271,6 @@ def _median(work: Callable[[], object], limits: PolicyLimits) -> float:
         work()
         times.append(time.perf_counter() - begun)
     return median(times)
-
-
-def _shapes(contract: Contract, golden: Golden) -> tuple[Shapes, Shapes]:
-    """Inputs and outputs as the contract has them, as far as the golden vectors, of just that shape, name them."""
-    spec, joints = contract.observation, contract.robot.count
-    inputs: dict[str, tuple[int, ...] | None] = {
-        PROPRIOCEPTION: (spec.history, spec.frame_size),
-        COMMAND: (COMMAND_SIZE,),
-    }
-    outputs: dict[str, tuple[int, ...] | None] = {ACTION: (joints,), VALUE: (1,)}
-    if golden.chunk is not None:
-        camera = contract.camera
-        inputs |= {INSTRUCTION: (contract.instruction.length,), IMAGE: (3, camera.height, camera.width)}
-        outputs |= {CHUNK: (*golden.chunk.shape[1:2], chunk_width(contract.robot))}
-    if golden.command is None:
-        del inputs[COMMAND]
-    if golden.value is None:
-        del outputs[VALUE]
-    _require_golden(golden, inputs, outputs)
-    if golden.chunk is not None:  # of whatever shape its makers chose
-        inputs[PAST] = outputs[PREFIX] = outputs[ATTENTION] = None
-        outputs[PROGRESS] = (1,)
-    return inputs, outputs
-
-
-def _require_ports(file: bytes, inputs: Shapes, outputs: Shapes) -> None:
-    """That the graph has just these: each is looked at when it is loaded, and none but these."""
-    for kind, found, wanted in zip(("inputs", "outputs"), policy_file.ports(file), (inputs, outputs), strict=True):
-        if sorted(found) != sorted(wanted):
-            raise PolicyError(f"The graph's {kind} are {found}; expected: {list(wanted)}.")
-
-
-def _require_golden(golden: Golden, *expected: Shapes) -> None:
-    for name, shape in (item for ports in expected for item in ports.items()):
-        given = getattr(golden, name)
-        if given is None or given.shape[1:] != shape:
-            found = "is not there" if given is None else f"has shape {given.shape}"
-            raise PolicyError(f"Golden {name} {found}; expected: (N, {shape}).")
 
 
 def _require_close(what: str, given: Float32, expected: Float32, limits: PolicyLimits) -> None:

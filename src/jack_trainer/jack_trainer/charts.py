@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import logging
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -62,8 +63,10 @@ def _curve(events: EventAccumulator, name: str) -> Curve:
     return Curve(np.array([point.step for point in scalars], float), np.array([point.value for point in scalars]))
 
 
-def chart(curve: Curve) -> str:
+def chart(curve: Curve, marks: Iterable[float] = ()) -> str:
     """A curve as an `<svg>` element; no text in it but numbers.
+
+    Steps among the `marks` that lie within it are drawn as lines: there another phase begins.
 
     The page sets the variables --accent (the line), --faint (numbers) and --rule (the grid).
     """
@@ -73,6 +76,9 @@ def chart(curve: Curve) -> str:
         axes = figure.add_subplot()
         axes.fill_between(steps, low, high, color=_LINE, alpha=0.22, linewidth=0)
         axes.plot(steps, mean, color=_LINE, linewidth=1.6, marker="o" if len(steps) < 12 else "", markersize=3.5)
+        for mark in marks:
+            if len(steps) and steps[0] < mark < steps[-1]:
+                axes.axvline(mark, color=_INK, linewidth=0.8, linestyle=":")
         axes.xaxis.set_major_formatter(EngFormatter(sep=""))
         axes.xaxis.set_major_locator(MaxNLocator(5))
         axes.yaxis.set_major_locator(MaxNLocator(4))

@@ -8,7 +8,7 @@ from __future__ import annotations
 import base64
 import json
 import shlex
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from html import escape
 from importlib import resources
@@ -88,6 +88,12 @@ class Facts:
     style: StyleShown | str | None = None
 
     @property
+    def boundaries(self) -> list[int]:
+        """Where phases begin, but for the first [environment steps]."""
+        entries = [] if isinstance(self.transcript, str) else self.transcript.entries
+        return [entry.begun for entry in entries[1:]]
+
+    @property
     def options(self) -> Mapping[str, Any]:
         """What the training was asked for."""
         options = self.configuration.get("options")
@@ -102,7 +108,7 @@ def page(facts: Facts) -> str:
         _section("Film", _film_html(facts.film)),
         *_taught_section(facts.transcript),
         *_style_section(facts.style),
-        *_curve_sections(facts.curves),
+        *_curve_sections(facts.curves, facts.boundaries),
         _section("Evaluation", _evaluation_html(facts.evaluation)),
         _section("How to reproduce it", _reproduction(facts)),
         _section("Configuration", _configuration(facts.configuration)),
@@ -189,7 +195,7 @@ def _taught_row(entry: Entry, skills: Iterable[str]) -> str:
     return f"<tr>{''.join(cells)}{''.join(f'<td>{escape(text)}</td>' for text in words)}</tr>"
 
 
-def _curve_sections(curves: Mapping[str, Curve]) -> Iterable[str]:
+def _curve_sections(curves: Mapping[str, Curve], boundaries: Sequence[int]) -> Iterable[str]:
     if not curves:
         return [_section("Curves", '<p class="absent">Nothing was logged.</p>')]
     families: dict[str, list[str]] = {title: [] for title in _FAMILIES.values()}
@@ -199,7 +205,8 @@ def _curve_sections(curves: Mapping[str, Curve]) -> Iterable[str]:
             family, rest = "", name
         elif rest.startswith("curriculum"):
             family = "curriculum"
-        figure = f"<figure><figcaption>{escape(rest)}<b>{curve.last:.4g}</b></figcaption>{chart(curve)}</figure>"
+        picture = chart(curve, boundaries)
+        figure = f"<figure><figcaption>{escape(rest)}<b>{curve.last:.4g}</b></figcaption>{picture}</figure>"
         families.setdefault(_FAMILIES.get(family, family or "Other"), []).append(figure)
     return [_section(t, f'<div class="charts">{"".join(shown)}</div>') for t, shown in families.items() if shown]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from math import inf, isfinite
 from typing import Literal
 
@@ -11,7 +11,7 @@ from jack_trainer.evaluate import Evaluation
 from jack_trainer.imitation.cloning import CloningConfig
 from jack_trainer.rl.amp import AmpConfig
 from jack_trainer.rl.ppo import PPOConfig
-from jack_trainer.tasks.lessons import EXAM, STAND, WALK, WALK_EXAM, LocomotionConfig
+from jack_trainer.tasks.lessons import EXAM, NATURAL, STAND, WALK, WALK_EXAM, LocomotionConfig
 
 
 @dataclass(frozen=True)
@@ -97,10 +97,10 @@ PHASES: dict[str, Phase] = {
     ),
     "natural": Phase(
         "natural",
-        replace(WALK, curriculum=0.5),
+        NATURAL,
         WALK_EXAM,
         PPOConfig(last_divergence=0.004),
-        steps=4_000_000,
+        steps=8_000_000,
         survival=0.95,
         velocity_error=0.2,
         yaw_rate_error=0.25,

@@ -31,7 +31,7 @@ from jack_trainer.transcript import Entry
 
 FIGURES, FILM = "style.json", "style.webm"
 #: Of the film [s].
-_LONG = 8.0
+_LONG = 6.0
 _WORDS = ("clip", "before", "now")
 
 

@@ -1,5 +1,6 @@
 """Several phases in one run: what is handed on, what is published, and that a kill at any moment costs nothing."""
 
+import gc
 import hashlib
 import json
 import os
@@ -455,6 +456,8 @@ def test_kill_9_wherever_something_is_written_and_all_is_as_if_nobody_had(
                 os.kill(os.getpid(), signal.SIGKILL)
             return done
 
+        gc.collect()
+        gc.freeze()  # our threads do not live on in a child: what waits for them must not be tidied up there
         child = os.fork()
         if child == 0:
             try:
@@ -462,9 +465,10 @@ def test_kill_9_wherever_something_is_written_and_all_is_as_if_nobody_had(
                 make_course(seed=3, runs=tmp_path / f"killed{call}").run()
             finally:
                 os._exit(1 if sys.exc_info()[0] else 0)  # whatever went wrong, this is no second pytest
-        status = os.waitpid(child, 0)[1]
-        assert os.WIFSIGNALED(status) or os.WEXITSTATUS(status) == 0
-        return os.WIFSIGNALED(status)
+        gc.unfreeze()
+        ended = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        assert ended in (0, -signal.SIGKILL)
+        return ended != 0
 
     call = 1
     while killed_at(call):
@@ -475,7 +479,7 @@ def test_kill_9_wherever_something_is_written_and_all_is_as_if_nobody_had(
             found = {}
         assert_same(make_course(seed=3, runs=runs, **found).run().run, spared)
         call += 1
-    assert call > (2 if name == "publish" else 5)
+    assert call > (1 if name == "publish" else 5)
 
 
 # -- what makes no sense
@@ -600,7 +604,7 @@ def test_bags_that_are_not_fit_are_left_out_and_told(make_course, quick_lessons,
     result = make_course(notes, phase="clone", bags=sources["bags"], runs=sources["runs"]).run()
     assert sorted(transcript.read(result.run).entries[0].bags.values()) == ["one", "two"]
     (news,) = notes.news
-    assert news.startswith("three is not learnt from: ") and "/imu/data" in news
+    assert news.startswith("three is not learnt from: ") and "nothing of imu/data" in news
 
 
 def test_going_on_and_beginning_from_something_are_two_things(make_course):

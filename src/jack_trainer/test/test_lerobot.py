@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from jack_contract.errors import JackError
+from jack_trainer.cli import parse
 from jack_trainer.imitation import bag_report, lerobot
 from jack_trainer.imitation.bag import Bag
 from jack_trainer.imitation.bag_file import BagFile
@@ -123,6 +124,19 @@ def test_what_others_read_opens_an_imported_bag(bags, tmp_path):
             "/joint_states": 12,
             "/joint_command": 12,
         }
+
+
+def test_the_commands_go_there_and_back(bags, tmp_path, capsys):
+    output, back = tmp_path / "out", tmp_path / "back"
+    words = ["bag", "export", *map(str, bags), "--output", str(output), "--no-pictures"]
+    assert parse(words).run() == 0 and "2 episodes, 19 frames" in capsys.readouterr().out
+    assert parse(["bag", "import", str(output), "--bags", str(back)]).run() == 0
+    assert "2 episodes in" in capsys.readouterr().out and len(list(back.iterdir())) == 2
+    with pytest.raises(JackError, match=r"is no data set of LeRobot: .*info\.json cannot be read"):
+        parse(["bag", "import", str(back), "--bags", str(tmp_path / "more")]).run()
+    with pytest.raises(JackError, match="Name a LeRobot data set"):
+        parse(["bag", "import"]).run()
+    assert not (tmp_path / "more").exists()
 
 
 def rewritten(output, **changes):

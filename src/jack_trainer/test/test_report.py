@@ -225,6 +225,12 @@ def test_curves_of_hardly_anything_can_be_drawn(values):
     assert curve.last == finite[-1] if finite else np.isnan(curve.last)
 
 
+def test_where_a_phase_begins_a_line_is_drawn():
+    curve = Curve(np.arange(100.0), np.ones(100))
+    lines = [charts.chart(curve, marks).count("stroke-dasharray") for marks in ([], [50.0], [0.0, 20.0, 50.0, 1e6])]
+    assert [line - lines[0] for line in lines] == [0, 1, 2]
+
+
 def test_a_film_shows_what_is_asked_for(tmp_path, policy):
     (tmp_path / "policy.onnx").write_bytes(policy)
     programme = (Act("stand", 0.2), Act("forward", 0.2, (0.5, 0.0, 0.0)))

@@ -120,9 +120,9 @@ def _joined(models: Sequence[onnx.ModelProto]) -> onnx.ModelProto:
     for other in (model.graph for model in models[1:]):
         graph.node.extend(other.node)
         graph.output.extend(other.output)
-        for mine, theirs in ((graph.input, other.input), (graph.initializer, other.initializer)):
-            known = {entry.name for entry in mine}
-            mine.extend(entry for entry in theirs if entry.name not in known)
+        known = {entry.name for entry in (*graph.input, *graph.initializer)}
+        graph.input.extend(port for port in other.input if port.name not in known)
+        graph.initializer.extend(weight for weight in other.initializer if weight.name not in known)
     onnx.checker.check_model(whole, full_check=True)
     return whole
 

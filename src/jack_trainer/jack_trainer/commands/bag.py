@@ -15,7 +15,7 @@ from jack_launch.graphs import runs_folder
 
 @dataclass(frozen=True)
 class Bags:
-    """Look at a bag (info), or whether he can be taught with it (check); write LeRobot data sets, or take them in."""
+    """Look at a bag (info), or whether he can be taught with it (check); write or take in LeRobot data."""
 
     # info, check, export or import
     do: Positional[Literal["info", "check", "export", "import"]] = "info"

@@ -239,8 +239,6 @@ def take_in(folders: Sequence[Path], robot: str, bags: Path) -> int:
     """
     from jack_trainer.imitation.lerobot_import import import_dataset  # as above
 
-    if not folders:
-        raise JackError("Name a LeRobot data set: ./jack bag import FOLDER")
     for folder in folders:
         paths = import_dataset(folder, default_contract(robot).robot, bags)
         print(f"{folder}: {len(paths)} episodes in {bags}, from {paths[0].name} on")

@@ -30,7 +30,7 @@ from jack_trainer.tasks.environment import Environment
 class PracticeConfig:
     """How much is practised, and who acts."""
 
-    rounds: int = 10
+    rounds: int = 20
     #: of a round, in each environment [control periods]
     length: int = 50
     #: probability that the teacher decides, in the first round ...

@@ -304,5 +304,5 @@ def _statistics(values: Array) -> dict[str, list[float]]:
 def _colours(pictures: Sequence[Picture]) -> dict[str, Any]:
     """Of each of three colours in 0..1, as (3, 1, 1)."""
     told = _statistics(np.concatenate([picture.reshape(-1, 3) for picture in pictures]) / 255.0)
-    count = told.pop("count")
-    return {name: [[[number]] for number in numbers] for name, numbers in told.items()} | {"count": count}
+    spread = {name: [[[number]] for number in numbers] for name, numbers in told.items()}
+    return spread | {"count": [len(pictures)]}

@@ -185,7 +185,7 @@ class Seeing:
             self._count += 1
         took = time.perf_counter() - begun
         means = np.mean(rows, axis=0).tolist()
-        measured = dict(zip((*_MEASURED, "gradient_norm"), means, strict=True))
+        measured: dict[str, float] = dict(zip((*_MEASURED, "gradient_norm"), means, strict=True))
         measured["waited_share"] = (self._prefetch.waited - waited) / took
         measured |= {"rate": self._rates()["new"], "samples_per_second": self.samples / took}
         if len(self._held) and (self._count // self.config.steps) % self.config.look == 1:
