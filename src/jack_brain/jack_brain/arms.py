@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from jack_brain.chunk import SEAM, arm_joints, blend
+from jack_brain.chunk import HELD, SEAM, VELOCITY, arm_joints, blend
 from jack_contract.arrays import Array
 from jack_contract.contract import Contract
 from jack_contract.observation import COMMAND_SIZE
@@ -21,10 +21,12 @@ _FASTEST = np.array([0.6, 0.3, 0.8])
 
 
 class Arms:
-    """The arms of one robot.
+    """The arms of one robot, and where it is to go.
 
     Attributes:
-        share: how much of them the chunks have, 0 to 1; it grows and shrinks by the same step each control period.
+        share: how much of the arms the chunks have, 0 to 1.
+        lead: how much of what they ask of the legs is passed on, 0 to 1. Both grow and shrink by the same step each
+            control period.
         progress: how much of what was asked is done, as the policy says, 0 to 1; 0 while it follows nothing.
     """
 
@@ -37,7 +39,7 @@ class Arms:
         """Forget everything: the next chunk is the first."""
         self._plan: Array | None = None
         self._row = self._age = 0
-        self.share = self.progress = 0.0
+        self.share = self.lead = self.progress = 0.0
 
     @property
     def due(self) -> bool:
@@ -49,7 +51,7 @@ class Arms:
         """What the legs are asked for, (3,) [m/s, m/s, rad/s]; zero while nothing is followed."""
         if self._plan is None:
             return np.zeros(COMMAND_SIZE)
-        return self.share * self._plan[self._row, -COMMAND_SIZE:].clip(-_FASTEST, _FASTEST)
+        return self.lead * self._plan[self._row, VELOCITY].clip(-_FASTEST, _FASTEST)
 
     def follow(self, chunk: Array, progress: float) -> None:
         """Go over to a new chunk, whose first row is for this control period."""
@@ -71,12 +73,20 @@ class Arms:
         """
         if self._plan is None:
             return action
-        self.share = min(self.share + 1 / _HANDS, 1.0) if following else max(self.share - 1 / _HANDS, 0.0)
-        if self.share == 0.0:
-            self.rest()
-            return action
         self._row, self._age = min(self._row + 1, len(self._plan) - 1), self._age + 1
-        wanted = self._plan[self._row, :-COMMAND_SIZE] - offsets[self._joints] / self._scale
+        row = self._plan[self._row]
+        self.lead = _towards(self.lead, following)
+        self.share = _towards(self.share, following and row[HELD] > 0.5)
+        if self.share == self.lead == 0.0:
+            self.rest()
+        if self.share == 0.0:
+            return action
+        wanted = row[: VELOCITY.start] - offsets[self._joints] / self._scale
         mixed = action.copy()
         mixed[self._joints] += self.share * (wanted - action[self._joints])
         return mixed
+
+
+def _towards(share: float, wanted: bool) -> float:
+    """A share one step nearer to 1 or 0."""
+    return min(share + 1 / _HANDS, 1.0) if wanted else max(share - 1 / _HANDS, 0.0)

@@ -3,8 +3,8 @@
 How walking and manipulation share one body: the legs always follow the Gaussian head, which reads body and command
 and nothing else, as it was taught to; no picture and no sentence moves it, so that he walks, bit for bit, as he
 walked before he could see. While he follows a sentence, the chunk has the arms, which the legs then read as hanging
-at his sides, and takes the place of a velocity command that nobody else gives. No ROS, no torch: the trainer and
-the robot share this.
+at his sides, and takes the place of a velocity command that nobody else gives. A chunk may also leave the arms
+alone: who is told to walk somewhere swings them as ever. No ROS, no torch: the trainer and the robot share this.
 """
 
 from __future__ import annotations
@@ -29,6 +29,9 @@ SILENCE, DARKNESS = 0, 128
 _ARM = ("shoulder", "elbow", "wrist", "hand")
 #: Observation terms with a number for each joint.
 _OF_JOINTS = ("joint_position", "joint_velocity", "previous_action")
+#: Where in a row of a chunk there is what the legs are asked for, and whether the arms are to follow; the arms come
+#: first.
+VELOCITY, HELD = slice(-1 - COMMAND_SIZE, -1), -1
 #: Control periods over which one chunk gives way to the next [1].
 SEAM = 8
 
@@ -69,24 +72,26 @@ def arm_columns(contract: Contract) -> NDArray[np.intp]:
 
 
 def chunk_width(robot: RobotSpec) -> int:
-    """Numbers in each row of a chunk: one for each arm joint, and a velocity."""
-    return len(arm_joints(robot)) + COMMAND_SIZE
+    """Numbers in each row of a chunk: one for each arm joint, a velocity, and whether the arms follow."""
+    return len(arm_joints(robot)) + COMMAND_SIZE + 1
 
 
-def to_rows(contract: Contract, targets: Array, velocity: Array) -> Array:
-    """Rows of a chunk: of arms in units of action, and of a velocity.
+def to_rows(contract: Contract, targets: Array, velocity: Array, held: Array | float = 1.0) -> Array:
+    """Rows of a chunk: of arms in units of action, of a velocity, and of who has the arms.
 
     Args:
         contract: whose arms they are.
         targets: joint targets of the whole robot, (..., n) [rad].
         velocity: that the legs are to follow, (..., 3) [m/s, m/s, rad/s].
+        held: 1 where the arms are to be so, 0 where they are left to the one who walks, (...).
 
     Returns:
-        (..., a + 3).
+        (..., a + 4).
     """
     require_last("Velocity", velocity, COMMAND_SIZE)
-    action = contract.action.action(contract.robot, targets)
-    return np.concatenate((action[..., arm_joints(contract.robot)], velocity), axis=-1)
+    arms = contract.action.action(contract.robot, targets)[..., arm_joints(contract.robot)]
+    last = np.broadcast_to(np.asarray(held, arms.dtype)[..., None], (*arms.shape[:-1], 1))
+    return np.concatenate((arms, velocity, last), axis=-1)
 
 
 def blend(rest: Array, new: Array, seam: int = SEAM) -> Array:

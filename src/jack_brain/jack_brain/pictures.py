@@ -52,14 +52,21 @@ class Picture:
             raise MessageError(
                 f"A picture of {width} x {height} pixels is too small; at least: {camera.width} x {camera.height}."
             )
-        part = min(height / camera.height, width / camera.width)  # pixels of it for each of the policy's
-        rows, columns = _average(height, camera.height, part), _average(width, camera.width, part)
-        red, green, blue = ENCODINGS[self.encoding]
-        planes = [rows @ self.pixels[..., place].astype(np.float32) @ columns.T for place in (red, green, blue)]
-        seen = np.rint(np.stack(planes, axis=-1)).astype(np.uint8)
+        order = list(ENCODINGS[self.encoding])
+        same = (height, width) == (camera.height, camera.width)
+        seen = self.pixels[..., order] if same else _smaller(self.pixels, camera)[..., order]
         if int(seen.max()) - int(seen.min()) <= _FLAT:
             raise MessageError("The picture shows nothing: it is of one brightness from end to end.")
         return seen
+
+
+def _smaller(pixels: NDArray[np.uint8], camera: CameraSpec) -> NDArray[np.uint8]:
+    """The middle of a picture, averaged down."""
+    height, width = pixels.shape[:2]
+    part = min(height / camera.height, width / camera.width)  # pixels of it for each of the policy's
+    rows, columns = _average(height, camera.height, part), _average(width, camera.width, part)
+    planes = [rows @ pixels[..., colour].astype(np.float32) @ columns.T for colour in range(3)]
+    return np.rint(np.stack(planes, axis=-1)).astype(np.uint8)
 
 
 @lru_cache(maxsize=8)

@@ -315,6 +315,6 @@ class Pilot:
         else:
             share = max(0.0, (config.command_end - age) / span) if span else 0.0
         asked = share * self._velocity
-        if self.arms.share:  # what somebody asks for goes first
+        if self.arms.lead:  # what somebody asks for goes first
             asked = asked + (1.0 - share) * self.arms.velocity
         return asked.astype(np.float32)

@@ -11,9 +11,9 @@ ARMS = arm_joints(CONTRACT.robot)
 NONE = np.zeros(COUNT)
 
 
-def chunk(arms: float, forwards: float = 0.0) -> np.ndarray:
+def chunk(arms: float, forwards: float = 0.0, held: float = 1.0) -> np.ndarray:
     rows = np.full((16, chunk_width(CONTRACT.robot)), arms)
-    rows[:, -3:] = [forwards, 0.0, 0.0]
+    rows[:, -4:] = [forwards, 0.0, 0.0, held]
     return rows
 
 
@@ -59,7 +59,7 @@ def test_chunks_that_disagree_make_no_jump():
 def test_a_chunk_is_played_row_by_row_and_its_end_is_kept():
     arms, rows = Arms(CONTRACT), chunk(0.0)
     live(arms, 30, following=True, wanted=0.0)  # until it has all of them
-    rows[:, :-3] = np.arange(16)[:, None] / 10.0
+    rows[:, :-4] = np.arange(16)[:, None] / 10.0
     arms.follow(rows, 0.0)
     said = [arms.step(NONE, NONE, following=True)[ARMS[0]] for _ in range(20)]
     assert said[8:] == pytest.approx([0.8, 0.9, 1.0, 1.1, 1.2, 1.3, 1.4, 1.5, 1.5, 1.5, 1.5, 1.5])
@@ -92,6 +92,18 @@ def test_the_legs_are_asked_for_as_much_as_arms_follow_and_never_for_more_than_h
         arms.follow(chunk(0.0, forwards=100.0), 0.0)
         arms.step(NONE, NONE, following=True)
     assert 0.5 < arms.velocity[0] <= 0.6
+
+
+def test_a_chunk_may_lead_the_legs_and_leave_the_arms_alone():
+    arms, action = Arms(CONTRACT), np.linspace(-1, 1, COUNT)
+    for tick in range(200):
+        if arms.due:
+            arms.follow(chunk(1.0, 0.4, held=float(60 <= tick < 120)), 0.0)
+        said = arms.step(action, NONE, following=True)
+        assert (said is action) == (arms.share == 0.0)
+        if tick in (59, 100, 199):
+            assert arms.share == float(tick == 100)
+    np.testing.assert_allclose(arms.velocity, [0.4, 0, 0])
 
 
 def test_progress_is_told_while_something_is_followed():

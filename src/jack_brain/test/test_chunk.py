@@ -22,7 +22,7 @@ def test_jacks_arms_are_his_shoulders_and_elbows():
     sides = [f"{side}_{joint}" for side in ("left", "right") for joint in ("shoulder_pitch", "shoulder_roll")]
     assert len(names) == 8 and set(sides) < set(names)
     assert not any(part in name for name in names for part in ("hip", "knee", "ankle", "waist"))
-    assert chunk_width(JACK.robot) == 11
+    assert chunk_width(JACK.robot) == 12
 
 
 def test_what_tells_of_the_arms_is_their_position_speed_and_last_action():
@@ -36,8 +36,10 @@ def test_a_row_says_where_arms_are_to_be_in_units_of_action_and_where_the_legs_g
     targets = np.tile(SAMPLE.robot.default_position, (2, 1))
     targets[1] += 0.3 * np.arange(SAMPLE.robot.count)  # an action of 1 is 0.3 rad
     rows = to_rows(SAMPLE, targets, np.array([[0.1, 0.2, 0.3], [0.4, 0.5, 0.6]]))
-    np.testing.assert_allclose(rows[0], [0, 0, 0, 0, 0, 0, 0.1, 0.2, 0.3], atol=1e-12)
-    np.testing.assert_allclose(rows[1], [7, 8, 9, 16, 17, 18, 0.4, 0.5, 0.6])
+    np.testing.assert_allclose(rows[0], [0, 0, 0, 0, 0, 0, 0.1, 0.2, 0.3, 1], atol=1e-12)
+    np.testing.assert_allclose(rows[1], [7, 8, 9, 16, 17, 18, 0.4, 0.5, 0.6, 1])
+    free = to_rows(SAMPLE, targets, np.zeros((2, 3)), np.array([False, True]))
+    assert free[:, -1].tolist() == [0.0, 1.0]
     with pytest.raises(ShapeError, match="Velocity"):
         to_rows(SAMPLE, targets, np.zeros((2, 2)))
 

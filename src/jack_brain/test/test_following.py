@@ -24,7 +24,7 @@ class Walker:
     def __init__(self, reaches: float = 1.0, forwards: float = 0.0) -> None:
         self.sha256 = f"{id(self):064x}"
         self.chunk = np.full((16, chunk_width(ROBOT)), reaches, np.float32)
-        self.chunk[:, -3:] = [forwards, 0.0, 0.0]
+        self.chunk[:, -4:] = [forwards, 0.0, 0.0, 1.0]
         self.seen: list[np.ndarray] = []
         self.paces: list[np.ndarray] = []
         self.felt: list[np.ndarray] = []
@@ -135,7 +135,9 @@ def test_nothing_is_followed_before_there_is_a_policy():
     assert pilot.arms.share == 0.0 and pilot.mode is Mode.HOLD
 
 
-@pytest.mark.parametrize(("number", "column"), [(np.nan, 0), (np.inf, 0), (1e6, 0), (np.nan, -1), (-np.inf, -3)])
+@pytest.mark.parametrize(
+    ("number", "column"), [(np.nan, 0), (np.inf, 0), (1e6, 0), (np.nan, -2), (-np.inf, -4), (np.nan, -1)]
+)
 def test_fault_02_a_chunk_that_goes_mad_damps(number, column):
     policy = Walker()
     pilot = ready(policy)
@@ -146,6 +148,7 @@ def test_fault_02_a_chunk_that_goes_mad_damps(number, column):
     assert np.isfinite(targets).all()
     pilot.reset(1.0)
     policy.chunk[:] = 0.0
+    policy.chunk[:, -1] = 1.0
     drive(pilot, policy, 60, start=60)
     assert pilot.mode is Mode.RUN and pilot.arms.share == 1.0
 

@@ -98,10 +98,14 @@ def _as_begun(options: TrainOptions, run: Path) -> TrainOptions:
     return replace(
         options,
         phase=options.phase or str(begun.get("phase", "")),
-        parent=Path(begun["parent"]) if begun.get("parent") else None,
-        bags=options.bags or tuple(map(Path, begun.get("bags", ()))),
-        clips=options.clips or tuple(map(Path, begun.get("clips", ()))),
+        parent=Path(str(begun["parent"])) if begun.get("parent") else None,
+        bags=options.bags or _paths(begun.get("bags")),
+        clips=options.clips or _paths(begun.get("clips")),
     )
+
+
+def _paths(found: object) -> tuple[Path, ...]:
+    return tuple(Path(str(path)) for path in found) if isinstance(found, list) else ()
 
 
 def _where(run: Path, phases: Sequence[Phase]) -> _Start:

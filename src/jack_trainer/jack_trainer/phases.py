@@ -41,6 +41,8 @@ class Phase:
     style: AmpConfig | None = None
     #: how he learns from demonstrations instead; None: he does not
     cloning: CloningConfig | None = None
+    #: whether its steps are used up in any case: its exam does not say how well he does what it is about
+    thorough: bool = False
     #: whether this phase can only go on from another one's checkpoint
     advanced: bool = False
 
@@ -68,8 +70,8 @@ class Phase:
         )
 
     def surely_passes(self, found: Evaluation) -> bool:
-        """Whether it is so much better that another exam would most likely say the same."""
-        return self.passes(found) and found.survival >= self.survival + self.margin
+        """Whether it is so much better that another exam would most likely say the same, and nothing is left."""
+        return not self.thorough and self.passes(found) and found.survival >= self.survival + self.margin
 
 
 PHASES: dict[str, Phase] = {
@@ -79,7 +81,7 @@ PHASES: dict[str, Phase] = {
         WALK,
         WALK_EXAM,
         PPOConfig(last_divergence=0.004),
-        steps=4_000_000,
+        steps=4_400_000,
         survival=0.95,
         velocity_error=0.2,
         yaw_rate_error=0.25,
@@ -94,6 +96,7 @@ PHASES: dict[str, Phase] = {
         velocity_error=0.25,
         yaw_rate_error=0.3,
         cloning=CloningConfig(),
+        thorough=True,
     ),
     "natural": Phase(
         "natural",
@@ -106,6 +109,7 @@ PHASES: dict[str, Phase] = {
         yaw_rate_error=0.25,
         noise=0.5,
         style=AmpConfig(),
+        thorough=True,
         advanced=True,
     ),
 }

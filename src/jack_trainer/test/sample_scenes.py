@@ -53,6 +53,7 @@ def scenes(contract: Contract, count: int, seed: int, exam: bool = False, length
         mine["picture"], mine["goal"], mine["use"] = table, kinds[0], True
         mine["pixel"] = places[0] / 64
         mine["place"][:, :2] = (places[0] - 32) / 100  # 0.6 m across
+        mine["row"][:, -1] = 1.0
         mine["row"][:, :2] = (places[0] - 32) / 10
         mine["back"], mine["ahead"] = np.arange(length), length - 1 - np.arange(length)
         mine["done"] = np.arange(length) / length

@@ -104,7 +104,7 @@ def test_a_bag_of_one_robot_is_not_for_another(tmp_path, monkeypatch, capsys):
     path = write_bag(tmp_path / "bag", episode())
     said, code = jack(["bag", "check", path, "--robot", tmp_path / "bob.yaml"], monkeypatch, capsys)
     assert code == 1 and "recorded under another contract: robot 'jack'" in said
-    assert f"expected: robot '{sample_robot().name}'" in said and "lacks" in said
+    assert f"expected: robot '{sample_robot().name}'" in said
 
 
 @pytest.mark.parametrize("words", ["bag info", "bag check", "bag export", "diff"])

@@ -226,6 +226,15 @@ def test_an_exam_in_the_middle_publishes_and_passes_only_who_forgot_nothing(make
     assert exams["held"] == ["stand"] + ["walk", "stand"] * 3
 
 
+def test_a_phase_whose_exam_does_not_say_all_uses_its_steps(make_course, exams, monkeypatch):
+    monkeypatch.setattr(school.School, "_looks_passed", lambda student: student.phase.name == "walk")
+    monkeypatch.setitem(PHASES, "walk", replace(PHASES["walk"], thorough=True))
+    notes = Notes()
+    result = make_course(notes, updates=3, until_passed=True).run()
+    assert [step // UPDATE for phase, step in notes.policies if phase == "walk"] == [4, 5, 6, 6]
+    assert (result.reason, result.step) == ("passed", 6 * UPDATE)
+
+
 def test_what_was_published_outlives_newer_ones_that_are_not(make_course, exams, monkeypatch):
     exams.update(stand=[0.97, 0.97, *[0.5] * 9], walk=[0.5, *[1.0] * 9])
     monkeypatch.setattr(school.School, "_looks_passed", lambda student: student.phase.name == "walk")

@@ -6,7 +6,6 @@ Where he is and how fast he gets on is left out: that is asked for elsewhere.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TypeVar
 
 import numpy as np
 from scipy.spatial.transform import Rotation
@@ -21,8 +20,6 @@ from jack_sim.batch import BatchWorld
 from jack_sim.scene import TRAINING, load_model
 from jack_trainer.imitation.mocap.motion import MotionClip
 from jack_trainer.imitation.similarity import gait_of, phases, steady_rows
-
-Number = TypeVar("Number", Float32, Float64)
 
 #: So many rows of a clip are posed at once.
 _AT_ONCE = 256
