@@ -188,11 +188,13 @@ class Course:
     def _style(self, does: Actor) -> float:
         """How far his joint targets are from those that were demonstrated, in held-out episodes [rad]."""
         from jack_trainer.imitation.dataset import samples
+        from jack_trainer.imitation.rhythm import done
         from jack_trainer.tasks.environment import Observation
 
         held = samples(self.demonstrations.split(self.config.held_out)[1], self.contract)
         batch = held.take(np.arange(0, len(held), 3))
-        apart = does(Observation(batch.proprioception, batch.command)) - batch.action
+        said = does(Observation(batch.proprioception, batch.command))
+        apart = done(self.contract, said, batch.proprioception[:, -1], batch.command) - batch.action
         return float(np.sqrt(np.square(apart * np.array(self.contract.action.scale)).mean()))
 
 

@@ -50,7 +50,7 @@ EDGE, HALF_DEPTH, HALF_WIDTH, _THICKNESS = 0.16, 0.17, 0.42, 0.03
 #: Height of its top [m]: the least and the greatest. His shoulders are 1 m up and his arms 0.37 m long.
 HEIGHTS = (0.77, 0.79)
 #: Where the things' centres may be: x, y [m]. His hands get there, and his camera sees it.
-REGION = ((0.205, 0.285), (-0.2, 0.2))
+REGION = ((0.205, 0.285), (-0.18, 0.18))
 #: Half the width of a thing [m], least and greatest.
 SIZES = (0.025, 0.029)
 #: Two things are at least so far apart, centre to centre [m].
@@ -60,7 +60,7 @@ _MASS, _DAMPING = 0.12, 0.002
 #: What a slot that is not used is put to: so far behind him, so far apart [m].
 _FAR, _BETWEEN = -20.0, 0.5
 #: His head is turned down so far before a table [degree], so that he sees it.
-TILT = 45.0
+TILT = 50.0
 #: What a layout's pictures may differ in: tilt, turn and roll of the camera [degree], its place [m], its angle
 #: [degree].
 _TILTS, _PLACES, _ANGLES = 2.0, 0.006, 2.0
@@ -267,7 +267,8 @@ def furnish(spec: mujoco.MjSpec) -> None:
     _add_table(spec)
     for slot in range(SLOTS):
         _add_slot(spec, slot)
-    spec.camera("head").quat = _camera_turn(np.zeros(3))
+    head = spec.camera("head")
+    head.alt.type, head.quat = mujoco.mjtOrientation.mjORIENTATION_QUAT, _camera_turn(np.zeros(3))
     parked = np.concatenate([_pose(_parked(slot)) for slot in range(SLOTS)])
     for key in spec.keys:
         key.qpos = np.concatenate([key.qpos, parked])

@@ -74,7 +74,7 @@ def test_a_robot_with_a_joint_that_nothing_drives_is_still_refused():
     spec = load_spec(SCENE)
     spec.delete(spec.actuator("right_elbow"))
     for key in spec.keys:
-        key.ctrl = key.ctrl[:-1]
+        key.ctrl = list(key.ctrl)[:-1]
     with pytest.raises(JackError, match="must drive all joints"):
         robot_spec(spec.compile())
 
@@ -104,6 +104,7 @@ def test_a_slot_is_found_by_contacts_whatever_it_is(model):
         thing = Thing("red", shape, (0.24, 0.0), size=SIZES[1])
         copied, data = laid(model, Layout((thing,)))
         geom = copied.geom(slot_name(0)).id
+        mujoco.mj_step(copied, data, nstep=4)
         lowest = {contact.geom1 for contact in data.contact} | {contact.geom2 for contact in data.contact}
         assert geom in lowest
         half = copied.geom_aabb[geom, 3:]
@@ -161,11 +162,11 @@ def test_what_lies_on_the_table_is_in_the_middle_of_his_view(model):
             assert seen[2] < 0 and abs(seen[0] / seen[2]) < half and abs(seen[1] / seen[2]) < half
 
 
-def test_the_head_is_turned_45_degrees_down_and_level(model):
+def test_the_head_is_turned_50_degrees_down_and_level(model):
     data = mujoco.MjData(model)
     mujoco.mj_forward(model, data)
     axes = data.cam_xmat[model.camera("head").id].reshape(3, 3)
-    np.testing.assert_allclose(-axes[:, 2], [math.sqrt(0.5), 0.0, -math.sqrt(0.5)], atol=1e-6)
+    np.testing.assert_allclose(-axes[:, 2], [0.642788, 0.0, -0.766044], atol=1e-6)
     np.testing.assert_allclose(axes[:, 0], [0.0, -1.0, 0.0], atol=1e-6)
 
 
@@ -189,7 +190,7 @@ def test_looks_change_what_they_say_and_can_be_undone(model):
     np.testing.assert_allclose(copied.light("sun").dir, [0, math.sqrt(0.5), -math.sqrt(0.5)], atol=1e-6)
     assert copied.camera("head").fovy[0] == pytest.approx(70.0)
     ahead = -data.cam_xmat[copied.camera("head").id].reshape(3, 3)[:, 2]
-    assert math.degrees(math.asin(-ahead[2])) == pytest.approx(55.0, abs=1e-4)
+    assert math.degrees(math.asin(-ahead[2])) == pytest.approx(60.0, abs=1e-4)
     table = Table(model)
     table.lay(Layout(()), lambda field: getattr(copied, field))
     for name in ("cam_fovy", "cam_quat", "cam_pos", "light_diffuse", "geom_matid"):

@@ -253,7 +253,7 @@ class School:
         """Publish the checkpoint of now if he has just shown that he forgot nothing; whether he has."""
         if self.gate.entry.forgot:
             return False
-        if self.gate.skills:
+        if self.gate.guards:
             storage.publish(self.save())
             self._offer()
         return True
@@ -262,7 +262,7 @@ class School:
 
     def save(self) -> Path:
         """Write a checkpoint with its policy file, published if there is nothing to forget; returns its folder."""
-        policy, guarded = self._exporter.export(self._provenance()), bool(self.gate.skills)
+        policy, guarded = self._exporter.export(self._provenance()), self.gate.guards
         numbers = storage.Numbers(
             **self.learner.numbers().model_dump(),
             phase=self.phase.name,

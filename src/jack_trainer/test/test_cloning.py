@@ -120,7 +120,7 @@ def test_a_clone_does_as_its_teacher(make_brain, demonstrate):
 def test_the_spread_becomes_that_of_the_demonstrator(make_brain, demonstrate):
     """The likeliest spread is how far his actions lie from what can be told of them."""
     learner = Cloning(make_brain(), demonstrate(episodes=20, length=200, noise=0.3), QUICK, seed=0)
-    assert learn(learner, 8)[-1]["noise"] == pytest.approx(0.3, rel=0.08)
+    assert learn(learner, 8)[-1]["noise"] == pytest.approx(0.3, rel=0.15)
 
 
 def test_who_has_seen_nothing_is_normalised_by_the_data_and_who_has_seen_something_is_not(make_brain, demonstrate):

@@ -406,6 +406,15 @@ def test_what_offers_itself_after_a_resume_is_what_was_published(make_course):
     assert notes.policies[0] == ("stand", 2 * UPDATE) and notes.policies[1:] == [("walk", 4 * UPDATE)]
 
 
+def test_a_run_that_began_from_another_one_offers_that_until_it_has_something_better(make_course):
+    first = make_course(phase="stand").run()
+    stopped = stopped_at(make_course(phase="walk", parent=first.run), 1)
+    assert set(names(stopped.run).values()) == {HELD}
+    notes = Notes()
+    make_course(notes, phase="", resume=stopped.run).run()
+    assert notes.policies == [("stand", 2 * UPDATE), ("walk", 4 * UPDATE)]
+
+
 def test_a_watcher_sees_one_training_until_its_last_phase_is_over(make_course, tmp_path):
     ends = []
 

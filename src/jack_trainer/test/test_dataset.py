@@ -282,7 +282,7 @@ def test_where_in_a_step_he_was_is_seen_by_what_he_did(phase, pace, seed):
     targets = ROBOT.default_position + offsets + np.array(CONTRACT.action.scale) * wobble
     found = rhythm.find(GAIT, ROBOT, CONTRACT.action, targets, asked, np.zeros(count), passed)
     apart = np.abs((found.phase - told.phase[:, 0] + 0.5) % 1.0 - 0.5)
-    assert apart.max() < 1.5 / 26
+    assert apart[13:].max() < 1.5 / 26  # from the end of the first step on
 
 
 # -- which bags

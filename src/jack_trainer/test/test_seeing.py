@@ -1,3 +1,4 @@
+import copy
 import math
 import sys
 import time
@@ -167,9 +168,9 @@ def test_where_a_thing_is_becomes_weights_of_four_patches():
 def test_learning_makes_the_loss_small(learn):
     learner = learn(replace(QUICK, batch=32, steps=10, rate=5e-3, blind=0.0, deaf=0.0, augment=None))
     first = learner.iterate()
-    for _ in range(6):
+    for _ in range(11):
         last = learner.iterate()
-    assert last["chunk"] < 0.8 * first["chunk"] and last["attention"] < first["attention"]
+    assert last["chunk"] < 0.85 * first["chunk"] and last["attention"] < first["attention"]
     assert last["samples_per_second"] > 0 and 0 <= last["waited_share"] < 1
     assert learner.samples == 320
 
@@ -226,19 +227,22 @@ def test_eyes_that_can_see_already_wait_for_their_turn(learn):
     assert not torch.equal(learner.brain.image.stem[0].weight, before)
 
 
-def test_rehearsal_keeps_what_the_legs_did(learn, tables):
+def test_rehearsal_keeps_what_the_legs_did(tables):
     """The whole body learns, at a great pace, with and without: how far do the actions of who stands there move?"""
     frames = SceneSamples([tables], 8, 2).take(np.arange(64), np.random.default_rng(0)).proprioception
-    moved = {}
+    moved, before = {}, brain()
+    with torch.no_grad():
+        before.action_head.linear.weight.mul_(100.0)  # somebody who has learnt to move
     for weight in (0.0, 10.0):
-        learner = learn(replace(QUICK, body_from=0.0, body_rate=1.0, steps=20, rehearsal=weight))
-        before = brain()
+        config = replace(QUICK, body_from=0.0, body_rate=1.0, steps=20, rehearsal=weight)
+        learner = Seeing(copy.deepcopy(before), [tables], config, seed=1, threads=2)
         for _ in range(3):
             learner.iterate()
         frames[..., arm_columns(CONTRACT)] = 0.0
         given = Inputs(torch.from_numpy(frames), torch.zeros(64, 3))
         with torch.no_grad():
             moved[weight] = float((learner.brain(given).mean - before(given).mean).square().mean())
+        learner.close()
     assert moved[10.0] < 0.3 * moved[0.0]
 
 

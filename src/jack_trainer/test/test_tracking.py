@@ -150,7 +150,7 @@ def test_the_mean_position_error_by_hand():
 
 @pytest.mark.parametrize("where", ["pose", "place"])
 def test_who_is_lost_begins_anew(make, monkeypatch, where):
-    environment = make()
+    environment = make(lost=0.1)
     environment.reset()
     off = np.zeros(7 + ROBOT.count)
     if where == "place":

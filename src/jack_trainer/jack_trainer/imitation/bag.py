@@ -85,7 +85,7 @@ class Bag:
     def read_raw(self, topics: Collection[str] | None = None) -> Iterator[Raw]:
         """As `read`, and every message as it was sent."""
         for file in self.files:
-            for raw in read_file(file, self._complain):
+            for raw in read_file(file, self.complain):
                 self.topics[raw.channel.topic] = raw.channel.type
                 if topics is None or raw.channel.topic in topics:
                     yield raw
@@ -93,7 +93,7 @@ class Bag:
     def reject(self, error: UndecodableError, topic: str) -> None:
         """Count a message that was not what its type says."""
         self.undecodable[topic] += 1
-        self._complain(str(error))
+        self.complain(str(error))
 
     def collect(self, topics: Collection[str]) -> dict[str, list[Recorded]]:
         """The messages of some topics by topic, each in the order in which they were received."""
@@ -104,7 +104,8 @@ class Bag:
             messages.sort(key=lambda recorded: recorded.time)
         return found
 
-    def _complain(self, words: str) -> None:
+    def complain(self, words: str) -> None:
+        """Count, and keep in words, something that could not be read."""
         self.complaints += 1
         if len(self.spoilt) < _KEPT:
             self.spoilt.append(words)

@@ -122,7 +122,7 @@ class Cloning:
         if self._fits and demonstrations:
             self._normalise(self._demonstrated[0])
         self._running = AveragedModel(brain, multi_avg_fn=get_ema_multi_avg_fn(config.memory))
-        self.average = copy.deepcopy(brain).requires_grad_(False)
+        self.average = copy.deepcopy(brain)
         self.over, self._count, self._stale, self._best = False, 0, 0, math.inf
 
     @property

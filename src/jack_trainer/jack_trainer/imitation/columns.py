@@ -6,7 +6,6 @@ matrix of bytes, and a field a view of it.
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,7 +16,7 @@ from numpy.typing import NDArray
 from jack_trainer.imitation.bag import Bag
 from jack_trainer.imitation.decoding import UndecodableError, decode, definitions_of
 from jack_trainer.imitation.layout import Layout, LayoutError
-from jack_trainer.imitation.storage import Channel, Raw
+from jack_trainer.imitation.storage import Channel, read_batches
 
 Numbers = NDArray[Any]
 #: A topic whose messages are laid out in more ways than this has texts that change: they are looked at one by one.
@@ -31,7 +30,7 @@ class Block:
     """Messages of one topic that are laid out alike: texts are the same in all of them."""
 
     channel: Channel
-    #: their places among the messages of the topic, ascending, (N,)
+    #: their places among the messages of the bag, ascending, (N,)
     rows: NDArray[np.intp]
     #: when they were received [ns], (N,)
     times: NDArray[np.int64]
@@ -59,6 +58,16 @@ class Block:
         return decode(self.channel, self.data[index].tobytes())
 
 
+class _Found:
+    """Messages of one channel."""
+
+    def __init__(self, channel: Channel) -> None:
+        self.channel = channel
+        self.rows: list[int] = []
+        self.times: list[int] = []
+        self.data: list[bytes] = []
+
+
 def read_columns(bag: Bag, names: Collection[str]) -> dict[str, list[Block]]:
     """The messages of some topics as blocks, by full name; what cannot be read is counted by the bag, and left out.
 
@@ -67,50 +76,55 @@ def read_columns(bag: Bag, names: Collection[str]) -> dict[str, list[Block]]:
         names: of topics, in whatever namespace: joint_states stands for /joint_states and /a/joint_states.
     """
     endings = tuple(f"/{name}" for name in names)
-    found: dict[str, list[Raw] | None] = {}
-    for raw in bag.read_raw():
-        topic = raw.channel.topic
-        if topic not in found:
-            found[topic] = [] if topic.endswith(endings) else None
-        if (raws := found[topic]) is not None:
-            raws.append(raw)
-    return {topic: list(_blocks(bag, raws)) for topic, raws in found.items() if raws is not None}
+    kept: dict[Channel, _Found] = {}
+    # Which of them a message belongs to is asked of the very object that its file gave the channel: it is quicker.
+    known: dict[int, tuple[Channel, _Found | None]] = {}
+    number = 0
+    for file in bag.files:
+        for batch in read_batches(file, bag.complain):
+            for channel, time, data in batch:
+                entry = known.get(id(channel))
+                if entry is None:
+                    bag.topics[channel.topic] = channel.type
+                    wanted = channel.topic.endswith(endings)
+                    entry = known[id(channel)] = (
+                        channel,
+                        kept.setdefault(channel, _Found(channel)) if wanted else None,
+                    )
+                found = entry[1]
+                if found is not None:
+                    found.rows.append(number)
+                    found.times.append(time)
+                    found.data.append(data)
+                number += 1
+    blocks: dict[str, list[Block]] = {}
+    for channel, found in kept.items():
+        blocks.setdefault(channel.topic, []).extend(_blocks(bag, found))
+    return blocks
 
 
-def _blocks(bag: Bag, raws: Sequence[Raw]) -> Iterator[Block]:
-    """In the order of their first messages; each sender of a topic may define its type in its own way."""
-    by_channel: dict[Channel, list[int]] = defaultdict(list)
-    for index, raw in enumerate(raws):
-        by_channel[raw.channel].append(index)
-    for channel, rows in by_channel.items():
-        yield from _of_channel(bag, channel, raws, np.array(rows, dtype=np.intp))
-
-
-def _of_channel(bag: Bag, channel: Channel, raws: Sequence[Raw], left: NDArray[np.intp]) -> Iterator[Block]:
-    types = definitions_of(channel)
-    sizes = np.array([len(raws[row].data) for row in left])
-    times = np.array([min(max(raws[row].time, 0), LAST - 1) for row in left], dtype=np.int64)
-    found = 0
+def _blocks(bag: Bag, found: _Found) -> Iterator[Block]:
+    """In the order of their first messages."""
+    channel, data, types = found.channel, found.data, definitions_of(found.channel)
+    rows, sizes = np.array(found.rows, dtype=np.intp), np.array([len(one) for one in data])
+    times = np.clip(np.array(found.times, dtype=np.int64), 0, LAST - 1)
+    left, count = np.arange(len(data)), 0
     while left.size:
         try:
-            layout = Layout.of(raws[left[0]].data, channel.type, types)
+            layout = Layout.of(data[left[0]], channel.type, types)
         except LayoutError as error:
-            bag.reject(
-                UndecodableError(f"A message on {channel.topic[:80]} cannot be read: {error}."), channel.topic
-            )
-            left, sizes, times = left[1:], sizes[1:], times[1:]
+            words = f"A message on {channel.topic[:80]} cannot be read: {error}."
+            bag.reject(UndecodableError(words), channel.topic)
+            left = left[1:]
             continue
-        found += 1
-        like = sizes == layout.size
-        if found > _ALIKE:
-            like[1:] = False
-        data = _matrix([raws[row].data for row in left[like]])
-        alike = (data[:, layout.fixed] == data[0, layout.fixed]).all(axis=1)
+        count += 1
+        like = left[sizes[left] == layout.size] if count <= _ALIKE else left[:1]
+        matrix = _matrix(data if len(like) == len(data) else [data[index] for index in like.tolist()])
+        alike = layout.alike(matrix)
         if not alike.all():
-            like[like] = alike
-            data = data[alike]
-        yield Block(channel, left[like], times[like], layout, data)
-        left, sizes, times = left[~like], sizes[~like], times[~like]
+            like, matrix = like[alike], matrix[alike]
+        yield Block(channel, rows[like], times[like], layout, matrix)
+        left = left[np.isin(left, like, assume_unique=True, invert=True)] if count <= _ALIKE else left[1:]
 
 
 def _matrix(datas: Sequence[bytes]) -> NDArray[np.uint8]:

@@ -22,6 +22,8 @@ _HEAD = 4
 _FILLING = 3
 _NUMBERS = {f"{sign}int{8 * size}": f"{sign or 'i'}{size}" for sign in ("", "u") for size in (1, 2, 4, 8)}
 _NUMBERS |= {"byte": "u1", "char": "u1", "bool": "u1", "float32": "f4", "float64": "f8"}
+#: What is closer together is looked at in one piece [bytes].
+_NEAR = 16
 #: Messages within messages: no deeper.
 _DEPTH = 20
 
@@ -56,8 +58,10 @@ class Layout:
     numbers: dict[str, Numbers]
     #: text of fields, and of each entry of arrays, by path
     words: dict[str, tuple[str, ...]]
-    #: where texts and the lengths of arrays are: the places in which messages that are laid out alike do not differ
-    fixed: NDArray[np.intp]
+    #: 255 where texts and lengths of arrays are, in which messages that are laid out alike do not differ, (size,)
+    mask: NDArray[np.uint8]
+    #: from where to where, in few pieces, there is anything in the mask
+    spans: tuple[tuple[int, int], ...]
 
     @classmethod
     def of(cls, data: bytes, kind: str, types: Typesdict) -> Layout:
@@ -70,8 +74,21 @@ class Layout:
         walk.message(kind, "", 0)
         if len(data) - walk.at > _FILLING:
             raise LayoutError(f"{len(data) - walk.at} bytes too many")
-        fixed = [np.arange(start, end) for start, end in walk.fixed]
-        return cls(len(data), walk.numbers, walk.words, np.concatenate([np.arange(_HEAD), *fixed]))
+        mask, spans = np.zeros(len(data), np.uint8), [(0, _HEAD)]
+        for start, end in ((0, _HEAD), *walk.fixed):
+            mask[start:end] = 255
+            begin, last = spans[-1]
+            near = start - last <= _NEAR
+            spans[-1:] = [(begin, end)] if near else [(begin, last), (start, end)]
+        return cls(len(data), walk.numbers, walk.words, mask, tuple(spans))
+
+    def alike(self, data: NDArray[np.uint8]) -> NDArray[np.bool_]:
+        """Which messages of this size, (N, size), are laid out as the first one is, (N,)."""
+        odd = np.zeros(len(data), np.bool_)
+        for start, end in self.spans:
+            part = data[:, start:end]
+            odd |= np.any((part ^ part[0]) & self.mask[start:end], axis=1)
+        return ~odd
 
 
 class _Walk:

@@ -1,8 +1,8 @@
 """The raw messages of a bag file, MCAP or sqlite3, up to where it is torn. Nothing in it is believed unbounded.
 
-The stream reader of `mcap` is used because it needs no index, which a recorder writes last: readers that look for
-it first cannot open what a power cut left. What is in a chunk is taken apart here, in a fraction of the time that
-`mcap` takes. Of an sqlite3 file three tables are needed, and no library but Python's.
+MCAP is read from the front, record by record: readers that look for the index, which is written last, cannot open
+what a power cut left. And it is read here, with nothing of `mcap` but the rarer records: to read all with it takes
+several times as long. Of an sqlite3 file two tables are needed, and no library but Python's.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import shutil
 import sqlite3
 import struct
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from io import BytesIO
@@ -26,13 +26,13 @@ from mcap.data_stream import ReadDataStream
 from mcap.exceptions import McapError
 from mcap.opcode import Opcode
 from mcap.records import Channel as McapChannel
-from mcap.records import Chunk, McapRecord, Message, Schema
-from mcap.stream_reader import StreamReader
+from mcap.records import Chunk, Schema
 
 #: A record, or a chunk once it is unpacked, is no larger [bytes].
 MAX_BYTES = 256 << 20
-#: Of a record in a chunk: its kind and length, and of a message what comes before its data (MCAP, appendix A).
-_RECORD, _MESSAGE = struct.Struct("<BQ"), struct.Struct("<BQHIQQ")
+#: Of a record: its kind and length; and of a message all that comes before its data: channel, number, when it was
+#: received, and when it was sent (https://mcap.dev/spec). No time is as late as to need 64 bits without a sign.
+_MAGIC, _RECORD, _MESSAGE = b"\x89MCAP0\r\n", struct.Struct("<BQ"), struct.Struct("<BQHIqQ")
 _SERIALIZATION = "cdr"
 _DEFINITION = "ros2msg"
 #: A message in a database takes at least so much of its file [bytes].
@@ -71,6 +71,12 @@ class Raw(NamedTuple):
 
 def read_file(path: Path, complain: Complain) -> Iterator[Raw]:
     """The messages of one file, in the order in which they were written."""
+    for batch in read_batches(path, complain):
+        yield from batch
+
+
+def read_batches(path: Path, complain: Complain) -> Iterator[Sequence[Raw]]:
+    """As `read_file`, many messages at a time."""
     read = _read_sqlite if path.suffix == ".db3" else _read_mcap
     try:
         yield from read(path, complain)
@@ -89,35 +95,38 @@ class _Bounded:
         self._left -= len(data)
         return data
 
-
-class _Records(StreamReader):
-    """The records of a file, without those that say where in a chunk each message is: nobody needs them here."""
-
-    def _read_record(self, opcode: int, length: int) -> McapRecord | None:
-        if opcode == Opcode.MESSAGE_INDEX:
-            self._stream.read(length)
-            return None
-        return super()._read_record(opcode, length)
+    def whole(self, length: int) -> bytes:
+        """So many bytes; an EOFError if there are fewer."""
+        data = self.read(length)
+        if len(data) < length:
+            raise EOFError(f"{len(data)} bytes instead of {length}")
+        return data
 
 
-def _read_mcap(path: Path, complain: Complain) -> Iterator[Raw]:
+def _read_mcap(path: Path, complain: Complain) -> Iterator[Sequence[Raw]]:
     contents = _Contents()
-    with path.open("rb") as file:
-        bounded = _Bounded(file, path.stat().st_size)
-        reader = _Records(bounded, emit_chunks=True, record_size_limit=MAX_BYTES)  # type: ignore[arg-type]
-        for record in reader.records:
-            if isinstance(record, Chunk):
-                yield from _unpacked(record, contents, path, complain)
-            elif isinstance(record, Message):
-                yield from contents.message(record.channel_id, record.log_time, record.data)
-            elif isinstance(record, Schema | McapChannel):
-                contents.learn(record)
+    with path.open("rb") as opened:
+        file = _Bounded(opened, path.stat().st_size)
+        if file.whole(len(_MAGIC)) != _MAGIC:
+            raise ValueError("it does not begin as MCAP does")
+        kind = 0
+        while kind != Opcode.FOOTER:
+            head = file.whole(_RECORD.size)
+            kind, length = _RECORD.unpack(head)
+            if length > MAX_BYTES:
+                raise ValueError(f"a record of {length} bytes; at most {MAX_BYTES}")
+            data = file.whole(length)
+            if kind == Opcode.CHUNK:
+                yield _unpacked(data, contents, path, complain)
+            elif kind in (Opcode.SCHEMA, Opcode.CHANNEL, Opcode.MESSAGE):
+                yield contents.unpack(head + data)
+        file.whole(len(_MAGIC))
 
 
-def _unpacked(chunk: Chunk, contents: _Contents, path: Path, complain: Complain) -> list[Raw]:
+def _unpacked(data: bytes, contents: _Contents, path: Path, complain: Complain) -> list[Raw]:
     """The messages in a chunk. One that is spoilt costs no other one."""
     try:
-        return list(contents.unpack(_inflated(chunk)))
+        return contents.unpack(_inflated(Chunk.read(ReadDataStream(BytesIO(data)))))
     except _BROKEN as error:
         complain(f"{path.name}: a chunk is spoilt ({_words(error)})")
         return []
@@ -130,36 +139,32 @@ class _Contents:
         self._schemas: dict[int, Schema] = {}
         self._channels: dict[int, Channel] = {}
 
-    def learn(self, record: Schema | McapChannel) -> None:
-        """One more type, or topic."""
-        if isinstance(record, Schema):
-            self._schemas[record.id] = record
-        elif record.message_encoding == _SERIALIZATION:
-            self._channels[record.id] = _channel(record, self._schemas.get(record.schema_id))
-
-    def message(self, channel: int, time: int, data: bytes) -> Iterator[Raw]:
-        """A message, if its topic is known."""
-        if channel in self._channels:
-            yield Raw(self._channels[channel], time, data)
-
-    def unpack(self, data: bytes) -> Iterator[Raw]:
-        """The messages in a chunk's data."""
-        at, end, channels = 0, len(data), self._channels
+    def unpack(self, data: bytes) -> list[Raw]:
+        """The messages among records; types and topics are remembered."""
+        at, end, channels, found = 0, len(data), self._channels, list[Raw]()
+        padded, unpack, size = data + bytes(_MESSAGE.size), _MESSAGE.unpack_from, _MESSAGE.size
         while at < end:
-            kind, length = _RECORD.unpack_from(data, at)
-            start, stop = at + _RECORD.size, at + _RECORD.size + length
-            if stop > end:
-                raise EOFError(f"a record of {length} bytes in {end - start}")
+            # As if it were a message: most are. What is read too much of others is not looked at.
+            kind, length, channel, _, time, _ = unpack(padded, at)
+            stop = at + _RECORD.size + length
+            if stop > end or (kind == Opcode.MESSAGE and stop < at + size):
+                raise EOFError(f"a record of {length} bytes among {end}")
             if kind == Opcode.MESSAGE:
-                _, _, channel, _, time, _ = _MESSAGE.unpack_from(data, at)
-                if stop < at + _MESSAGE.size:
-                    raise EOFError(f"a message of {length} bytes")
                 if channel in channels:
-                    yield Raw(channels[channel], time, data[at + _MESSAGE.size : stop])
+                    found.append(Raw(channels[channel], time, data[at + size : stop]))
             elif kind in (Opcode.SCHEMA, Opcode.CHANNEL):
-                read = Schema.read if kind == Opcode.SCHEMA else McapChannel.read
-                self.learn(read(ReadDataStream(BytesIO(data[start:stop]))))
+                self._learn(kind, ReadDataStream(BytesIO(data[at + _RECORD.size : stop])))
             at = stop
+        return found
+
+    def _learn(self, kind: int, data: ReadDataStream) -> None:
+        if kind == Opcode.SCHEMA:
+            schema = Schema.read(data)
+            self._schemas[schema.id] = schema
+            return
+        record = McapChannel.read(data)
+        if record.message_encoding == _SERIALIZATION:
+            self._channels[record.id] = _channel(record, self._schemas.get(record.schema_id))
 
 
 def _inflated(chunk: Chunk) -> bytes:
@@ -186,7 +191,7 @@ def _channel(record: McapChannel, schema: Schema | None) -> Channel:
     return Channel(record.topic, schema.name, schema.data.decode(errors="replace") if known else "")
 
 
-def _read_sqlite(path: Path, complain: Complain) -> Iterator[Raw]:
+def _read_sqlite(path: Path, complain: Complain) -> Iterator[Sequence[Raw]]:
     """SQLite takes what is missing of a torn page for zeros, and has no checksums: it is shown whole pages only."""
     with path.open("rb") as file, TemporaryDirectory() as folder:
         header = file.read(_PAGE_SIZE.stop)
@@ -194,14 +199,14 @@ def _read_sqlite(path: Path, complain: Complain) -> Iterator[Raw]:
         page = _LARGEST_PAGE if page == 1 else page
         size = path.stat().st_size
         if page < _SMALLEST_PAGE or size % page == 0:
-            yield from _rows(path, complain)
+            yield from ([raw] for raw in _rows(path, complain))
             return
         complain(f"{path.name} is torn within a page, and is read up to there")
         whole = Path(folder) / path.name
         with whole.open("wb") as copy:
             file.seek(0)
             shutil.copyfileobj(_Bounded(file, size - size % page), copy)  # type: ignore[arg-type]
-        yield from _rows(whole, complain)
+        yield from ([raw] for raw in _rows(whole, complain))
 
 
 def _rows(path: Path, complain: Complain) -> Iterator[Raw]:
