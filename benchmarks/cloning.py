@@ -10,8 +10,8 @@ every seed:
 - rehearsed: the same, and it rehearses what it could before.
 
 All are examined alike: the exam of walking, 100 episodes of 20 s in randomised bodies, a push of 0.5 m/s every 4 s,
-with a seed that no training saw. The style is how far his joint targets are from those of the demonstrator, in
-what was demonstrated in episodes that were held out.
+with a seed that no training saw. The style is how far his joint targets are, in the same moments of his own exam,
+from those that the demonstrator would give, and from those of the brain before.
 """
 
 from __future__ import annotations
@@ -34,8 +34,11 @@ from rich.table import Table
 from trials import EPISODES, EXAM_SEED, Records, spread
 
 if TYPE_CHECKING:  # torch is loaded by who trains
+    from jack_contract.arrays import Array, Float32
+    from jack_contract.contract import Contract
     from jack_trainer.evaluate import Actor
     from jack_trainer.imitation.cloning import Cloning, CloningConfig
+    from jack_trainer.tasks.environment import Observation
 
 ROOT = Path(__file__).resolve().parents[1]
 DEMONSTRATOR, PARENT = "demonstrator", "before"
@@ -82,8 +85,9 @@ class Trial:
     #: root mean square errors over half a gait cycle [m/s], [rad/s]
     velocity_error: float
     yaw_rate_error: float
-    #: from the demonstrator's joint targets, root mean square, held-out episodes [rad]
-    style: float
+    #: from the demonstrator's joint targets, and from those of the brain before, root mean square [rad]
+    from_demonstrator: float
+    from_before: float
 
 
 class Course:
@@ -167,35 +171,50 @@ class Course:
         from jack_trainer.phases import phase
         from jack_trainer.rl.acting import actor
 
-        if learner is not None:
-            does: Actor = actor(learner.average)
-        else:
-            does = PolicyActor(self.policy) if side == DEMONSTRATOR else actor(self._parent())
-        found = evaluate(does, self.contract, phase("walk").exam, EPISODES, EXAM_SEED)
-        practised = learner.practised if learner else 0
+        demonstrator, before = PolicyActor(self.policy), actor(self._parent())
+        does = actor(learner.average) if learner else demonstrator if side == DEMONSTRATOR else before
+        watched = Watched(does, (demonstrator, before), self.contract)
+        found = evaluate(watched, self.contract, phase("walk").exam, EPISODES, EXAM_SEED)
         return Trial(
             side=side,
             seed=seed,
             seconds=seconds,
             demonstrated=sum(episode.count for episode in self.demonstrations.episodes) if learner else 0,
-            practised=practised,
+            practised=learner.practised if learner else 0,
             survived=found.survived,
             velocity_error=found.velocity_error,
             yaw_rate_error=found.yaw_rate_error,
-            style=self._style(does),
+            from_demonstrator=watched.apart[0],
+            from_before=watched.apart[1],
         )
 
-    def _style(self, does: Actor) -> float:
-        """How far his joint targets are from those that were demonstrated, in held-out episodes [rad]."""
-        from jack_trainer.imitation.dataset import samples
-        from jack_trainer.imitation.rhythm import done
-        from jack_trainer.tasks.environment import Observation
 
-        held = samples(self.demonstrations.split(self.config.held_out)[1], self.contract)
-        batch = held.take(np.arange(0, len(held), 3))
-        said = does(Observation(batch.proprioception, batch.command))
-        apart = done(self.contract, said, batch.proprioception[:, -1], batch.command) - batch.action
-        return float(np.sqrt(np.square(apart * np.array(self.contract.action.scale)).mean()))
+class Watched:
+    """Somebody who acts, and how far what he does is from what others would have done."""
+
+    def __init__(self, does: Actor, others: Sequence[Actor], contract: Contract) -> None:
+        self._does, self._others, self._contract = does, others, contract
+        self._squares, self._count = np.zeros(len(others)), 0
+
+    def __call__(self, seen: Observation) -> Float32:
+        """Act."""
+        said = self._does(seen)
+        mine = self._targets(seen, said)
+        self._squares += [np.square(mine - self._targets(seen, other(seen))).mean() for other in self._others]
+        self._count += 1
+        return said
+
+    @property
+    def apart(self) -> list[float]:
+        """From each of the others, root mean square [rad]."""
+        return np.sqrt(self._squares / max(1, self._count)).tolist()
+
+    def _targets(self, seen: Observation, action: Float32) -> Array:
+        from jack_trainer.imitation.rhythm import done
+
+        assert seen.command is not None
+        within = done(self._contract, action, seen.proprioception[:, -1], seen.command)
+        return within * np.array(self._contract.action.scale)
 
 
 def _recorded(folder: Path, policy: Path) -> Path:
@@ -224,8 +243,8 @@ def table(options: Options, records: Records[Trial]) -> Table:
 
 
 def _cells(found: Sequence[Trial]) -> list[str]:
-    columns = {"survived": ",.0f", "velocity_error": ".3f", "yaw_rate_error": ".3f", "style": ".3f"}
-    columns |= {"practised": ",.0f", "seconds": ",.0f"}
+    columns = {"survived": ",.0f"} | dict.fromkeys(("velocity_error", "yaw_rate_error"), ".3f")
+    columns |= dict.fromkeys(("from_demonstrator", "from_before"), ".3f") | {"seconds": ",.0f"}
     return [spread([getattr(trial, name) for trial in found], pattern) for name, pattern in columns.items()]
 
 

@@ -327,6 +327,7 @@ def _add_slot(spec: mujoco.MjSpec, slot: int) -> None:
         name=name,
         pos=_parked(slot),
         mass=_MASS,
+        ipos=[0.0, 0.0, 0.0],  # or it would be the body's own place
         inertia=[inertia] * 3,
         explicitinertial=True,
     )

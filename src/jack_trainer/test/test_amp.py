@@ -77,7 +77,7 @@ def test_style_is_paid_beside_the_task_for_what_was_just_done(make_locomotion, e
         np.testing.assert_array_equal(judge.seen[:, size:], before)
         np.testing.assert_array_equal(other.episode_returns, one.episode_returns)
         assert other.terms["style"] == pytest.approx(3.0 * applies.mean(), abs=1e-6)
-    assert applies.max() > 0.9  # by now he is asked for 0.8 m/s
+    assert applies.max() > 0.5  # by now he is asked for some way ahead
 
 
 def test_joints_that_are_where_the_clip_has_them_are_paid_by_hand(make_locomotion, contract):

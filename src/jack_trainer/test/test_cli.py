@@ -131,8 +131,11 @@ def test_deploy_reaches_the_hardware_that_is_described(tmp_path, monkeypatch):
     driver, brain = started
     assert (driver.name, brain.name) == ("driver", "brain")
     assert driver.parameters["joints"] == ("a", "b") and brain.parameters["robot"] == "g1"
+    assert (brain.parameters["promote"], brain.parameters["trial"]) == ("manual", 10.0)
     started.clear()
-    assert parse(["deploy", "--policy", "", "--runs", str(tmp_path), "--no-driver"]).run() == 0
+    words = ["--no-driver", "--promote", "auto", "--trial", "3"]
+    assert parse(["deploy", "--policy", "", "--runs", str(tmp_path), *words]).run() == 0
+    assert (started[0].parameters["promote"], started[0].parameters["trial"]) == ("auto", 3.0)
     assert [spec.name for spec in started] == ["brain"]
     with pytest.raises(LaunchError, match="interface is 'serial'"):
         parse(["deploy", "--policy", "", "--runs", str(tmp_path), "--interface", "serial"]).run()

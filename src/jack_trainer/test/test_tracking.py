@@ -66,7 +66,7 @@ def test_a_loop_that_turns_goes_on_in_the_direction_it_has_come_to(contract):
     turning = replace(
         motion,
         base_position=circle.astype(np.float32),
-        base_orientation=Rotation.from_euler("z", share).as_quat().astype(np.float32),
+        base_orientation=Rotation.from_euler("z", share[:, None]).as_quat().astype(np.float32),
         base_linear_velocity=ahead,
     )
     clip = Reference(turning, contract, longest=3 * ROWS)

@@ -19,6 +19,11 @@ class Deploy:
     sim: bool = False
     # policy file (.onnx); newest: the one that was written last, or else pretrained: the one that ships with Jack
     policy: str = NEWEST
+    # when a policy that is offered while another one drives takes over, after its trial: manual, once the service
+    # brain/promote is called; auto, by itself
+    promote: str = "manual"
+    # for how long it is tried beside the one that drives [s]
+    trial: float = 10.0
     # which robot: one that ships with Jack, or the path of a .yaml file
     robot: str = "jack"
     # put a driver between brain and motors, which damps them when the brain is gone
@@ -55,6 +60,7 @@ class Deploy:
             )
         given = {"sim": str(self.sim).lower(), "policy": self.policy, "scene": self.scene, "gantry": self.gantry}
         given |= {"robot": self.robot, "driver": str(self.driver).lower(), "interface": self.interface}
+        given |= {"promote": self.promote, "trial": str(self.trial)}
         given |= {"kind": self.kind, "joints": self.joints, "prefix": self.prefix}
         specs = DEPLOY.nodes(given | {"namespace": self.namespace, "runs": str(self.runs)})
         brain = next(spec for spec in specs if spec.name == "brain")

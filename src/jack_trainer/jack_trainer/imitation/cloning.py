@@ -299,11 +299,17 @@ class Cloning:
         return [(source, weight) for source, weight in parts if len(source) and weight > 0.0]
 
     def _surprise(self, brain: Brain, source: Samples, ids: NDArray[np.int64]) -> Tensor:
-        """How unlikely the actions of some samples are: their mean negative log density [nat]."""
+        """How unlikely the actions of some samples are: their mean negative log density [nat].
+
+        What the brain would have done before is asked for within the spread that it had then. So where it was shown
+        something else, that counts for more; where it was shown nothing, there is nothing else that counts.
+        """
         batch = source.take(ids)
         seen = Inputs(torch.from_numpy(batch.proprioception), torch.from_numpy(batch.command))
+        rehearsed = self._old is not None and source in self._practised
+        log_std = self._old.log_std if rehearsed and self._old is not None else brain.log_std
         mean = brain(seen, value=False).mean
-        return -log_probability(mean, brain.log_std, torch.from_numpy(batch.action)).mean()
+        return -log_probability(mean, log_std, torch.from_numpy(batch.action)).mean()
 
     @torch.no_grad()
     def _look(self) -> dict[str, float]:

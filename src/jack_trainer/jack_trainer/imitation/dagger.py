@@ -4,8 +4,8 @@ Who only copies what a demonstrator did meets his own mistakes in places that no
 learner acts himself, more and more (DAgger, Ross, Gordon and Bagnell 2011, arXiv 1011.0686): with probability
 beta_i the teacher decides a control period of round i, and beta falls. All rounds together are learnt from.
 
-Where the teacher is what the learner was before, this is rehearsal: for normal distributions of the same spread the
-likelihood of the old policy's actions and the divergence from it, KL(old || new), differ by a constant.
+Where the teacher is what the learner was before, this is rehearsal: the less likely new actions are under the old
+policy, the further it was left; but for the spread, that is the divergence KL(new || old).
 """
 
 from __future__ import annotations
