@@ -230,9 +230,9 @@ def table(options: Options, records: Records[Trial]) -> Table:
         f"survived\nof {EPISODES}",
         "velocity\n[m/s]",
         "yaw rate\n[rad/s]",
-        "style\n[rad]",
-        "practised",
-        "time [s]",
+        "from him\n[rad]",
+        "from before\n[rad]",
+        "time\n[s]",
     )
     for name in ("", *heads):
         shown.add_column(name, justify="right" if name else "left")

@@ -453,7 +453,8 @@ class BrainNode(LifecycleNode):
         """What he sees, is told and does about it; nothing where no camera is watched."""
         if self._gaze is None:
             return []
-        sight, arms, rung = self._gaze.sight, self.pilot.arms, self.pilot.safety.rung(self._now())
+        now = self._now()
+        sight, arms, rung = self._gaze.sight, self.pilot.arms, self.pilot.safety.rung(now)
         values = {
             "sentence": sight.sentence or "none",
             "misheard": sight.misheard or "nothing",
@@ -465,7 +466,7 @@ class BrainNode(LifecycleNode):
             "same picture for [s]": f"{sight.same:.1f}",
         }
         lost = _RUNGS[Rung.PROPRIOCEPTION] if rung is Rung.PROPRIOCEPTION else ""
-        words = sight.trouble or lost
+        words = (sight.trouble if now - sight.at < DIAGNOSTICS_PERIOD else "") or lost
         level = DiagnosticStatus.WARN if words else DiagnosticStatus.OK
         return [diagnostic("sight", level, words or "pictures are seen", values)]
 

@@ -4,6 +4,7 @@ than a tick may wait. It is computed once for each picture, and every tick until
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Callable
@@ -76,6 +77,8 @@ class Sight:
     misheard: str = ""
     #: why the last picture could not be used, or was not; empty: nothing is wrong
     trouble: str = ""
+    #: when that picture came, on the pilot's clock [s]
+    at: float = -math.inf
     #: pictures that were seen, and those that could not be used
     seen: int = 0
     refused: int = 0
@@ -166,7 +169,7 @@ class Gaze:
                 self._look(data, now)
             except Exception as error:  # whatever it is, the next picture is another chance
                 words = str(error) if isinstance(error, JackError) else f"{type(error).__name__}: {error}"
-                self._tell(trouble=words, refused=self.sight.refused + 1)
+                self._tell(trouble=words, at=now, refused=self.sight.refused + 1)
 
     def _look(self, data: bytes, now: float) -> None:
         begun = time.perf_counter()
@@ -187,8 +190,8 @@ class Gaze:
                         self._intend(Intent(policy, seen.prefix, now))
             else:
                 trouble = "The policy was taught with another vocabulary: it follows no sentence."
-        took = time.perf_counter() - begun
-        self._tell(trouble=trouble, seen=self.sight.seen + 1, same=same, took=took, attention=attention)
+        took, count = time.perf_counter() - begun, self.sight.seen + 1
+        self._tell(trouble=trouble, at=now, seen=count, same=same, took=took, attention=attention)
 
     def _tell(self, **changes: object) -> None:
         with self._news:

@@ -14,9 +14,10 @@ from jack_contract.rotation import projected_gravity, wxyz_to_xyzw
 from jack_contract.state import RobotState
 from jack_sim.errors import SimulationError
 from jack_sim.gantry import Gantry
+from jack_sim.layout import Layout, describe, draw_layout
 from jack_sim.robot_model import robot_spec
 from jack_sim.scene import LIVE, SOLE_GROUP, SceneOptions, load_model
-from jack_sim.tabletop import TABLETOP, Layout, Table, describe, draw_layout, has_table
+from jack_sim.tabletop import TABLETOP, Table, has_table
 
 #: A tilt beyond this [rad], or a pelvis below this [m], is a fall.
 FALL_TILT, FALL_HEIGHT = 1.0, 0.45

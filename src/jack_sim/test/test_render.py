@@ -8,9 +8,10 @@ from jack_contract.gait import Rhythm
 from jack_sim.batch import BatchWorld
 from jack_sim.camera import Camera
 from jack_sim.errors import CameraError
+from jack_sim.layout import COLOURS, Layout, Looks, Thing
 from jack_sim.render import BatchCamera, shrink
 from jack_sim.scene import SceneOptions, load_model
-from jack_sim.tabletop import COLOURS, TABLETOP, Layout, Looks, Table, Thing
+from jack_sim.tabletop import TABLETOP, Table
 
 SIZE = CameraSpec(64, 48)
 ROBOT = default_contract().robot

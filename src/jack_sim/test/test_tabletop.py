@@ -9,27 +9,24 @@ from mujoco.batch import Batch
 from jack_contract.contract import default_contract
 from jack_contract.errors import JackError, UnknownNameError
 from jack_sim.batch import BatchWorld
-from jack_sim.physics import World
-from jack_sim.robot_model import JointFrames, robot_spec
-from jack_sim.scene import TRAINING, SceneOptions, load_model, load_spec, scene_names
-from jack_sim.tabletop import (
+from jack_sim.layout import (
     APART,
     COLOURS,
-    EDGE,
     HEIGHTS,
     REGION,
     SHAPES,
     SIZES,
     SLOTS,
-    TABLETOP,
     Layout,
     Looks,
-    Table,
     Thing,
     draw_layout,
     held_out,
-    slot_name,
 )
+from jack_sim.physics import World
+from jack_sim.robot_model import JointFrames, robot_spec
+from jack_sim.scene import TRAINING, SceneOptions, load_model, load_spec, scene_names
+from jack_sim.tabletop import EDGE, TABLETOP, Table, slot_name
 
 SCENE = SceneOptions(TABLETOP)
 ROBOT = default_contract().robot
@@ -118,7 +115,7 @@ def test_a_ball_that_is_rolled_comes_to_rest_on_the_table(model):
     mujoco.mj_step(copied, data, nstep=600)
     assert np.linalg.norm(data.qvel[velocity : velocity + 6]) < 0.02
     assert data.body(slot_name(0)).xpos[2] > HEIGHTS[0]
-    assert 0.01 < data.body(slot_name(0)).xpos[1] < 0.1
+    assert 0.004 < data.body(slot_name(0)).xpos[1] < 0.1
 
 
 def test_a_hand_pushes_a_thing(model):

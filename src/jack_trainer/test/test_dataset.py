@@ -158,7 +158,7 @@ def test_a_command_that_is_repeated_no_more_ends(read):
     moments = standing(40)
     moments[0].asked = (0.4, 0, 0)
     rows = read(moments).rows
-    age = PERIOD * np.arange(40) + 0.002  # the answer is heard 2 ms after the command
+    age = PERIOD * np.arange(40) + 0.00101  # readings are heard so long after the command
     share = np.clip((0.5 - age) / 0.25, 0, 1)
     pace = [0.0]
     for followed in 0.4 * share[:-1]:

@@ -4,8 +4,9 @@ import pytest
 
 from jack_contract.contract import default_contract
 from jack_contract.errors import UnknownNameError
+from jack_sim.layout import SHAPES, SLOTS, Layout, Thing
 from jack_sim.scene import SceneOptions
-from jack_sim.tabletop import SHAPES, SLOTS, TABLETOP, Layout, Thing
+from jack_sim.tabletop import TABLETOP
 from jack_trainer.tasks.instructions import Goal, Skill
 from jack_trainer.tasks.tabletop import (
     MEDDLING,
@@ -73,7 +74,7 @@ def test_gaps_are_what_mujoco_measures_between_forearm_and_thing(task):
     told(task, Goal(Skill.WAVE), layout=layout)
     qpos, robot = task.world.batch.bind("qpos").copy(), CONTRACT.robot
     for side in ("left", "right"):
-        qpos[:, 7 + robot.index(f"{side}_shoulder_pitch")] = -0.9
+        qpos[:, 7 + robot.index(f"{side}_shoulder_pitch")] = -0.7
         qpos[:, 7 + robot.index(f"{side}_elbow")] = -0.3
     task.world.reset(np.arange(2), qpos)
     scene, model, data = task.scene(), task.world.batch.get_model(0), mujoco.MjData(task.world.batch.model)

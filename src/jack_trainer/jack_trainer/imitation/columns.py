@@ -6,6 +6,7 @@ matrix of bytes, and a field a view of it.
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -63,8 +64,7 @@ class _Found:
 
     def __init__(self, channel: Channel) -> None:
         self.channel = channel
-        self.rows: list[int] = []
-        self.times: list[int] = []
+        self.rows, self.times = array("q"), array("q")
         self.data: list[bytes] = []
 
 
@@ -82,7 +82,7 @@ def read_columns(bag: Bag, names: Collection[str]) -> dict[str, list[Block]]:
     number = 0
     for file in bag.files:
         for batch in read_batches(file, bag.complain):
-            for channel, time, data in batch:
+            for channel, time, data in zip(*batch, strict=True):
                 entry = known.get(id(channel))
                 if entry is None:
                     bag.topics[channel.topic] = channel.type
@@ -106,8 +106,8 @@ def read_columns(bag: Bag, names: Collection[str]) -> dict[str, list[Block]]:
 def _blocks(bag: Bag, found: _Found) -> Iterator[Block]:
     """In the order of their first messages."""
     channel, data, types = found.channel, found.data, definitions_of(found.channel)
-    rows, sizes = np.array(found.rows, dtype=np.intp), np.array([len(one) for one in data])
-    times = np.clip(np.array(found.times, dtype=np.int64), 0, LAST - 1)
+    rows, times = np.array(found.rows), np.clip(np.array(found.times), 0, LAST - 1)
+    sizes = np.fromiter(map(len, data), np.intp, len(data))
     left, count = np.arange(len(data)), 0
     while left.size:
         try:

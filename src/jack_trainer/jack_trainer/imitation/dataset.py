@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -31,7 +31,7 @@ from jack_contract.wire import NANOSECONDS
 from jack_trainer.imitation import rhythm
 from jack_trainer.imitation.bag import Bag, BagError
 from jack_trainer.imitation.bag_report import Look, faults, look_at
-from jack_trainer.imitation.columns import read_columns
+from jack_trainer.imitation.columns import Block, read_columns
 from jack_trainer.imitation.facts import METADATA, Mark, read_facts
 from jack_trainer.imitation.frames import VELOCITY, Frames, newest, read_frames
 from jack_trainer.imitation.samples import Rows, Samples, layout, map_rows, save_rows, windows
@@ -40,6 +40,9 @@ from jack_trainer.imitation.samples import Rows, Samples, layout, map_rows, save
 VERSION = 1
 #: After a longer silence of the pilot nothing is known of where he was in his gait [s].
 _SILENCE = 0.5
+#: What the pilot decides on, and what of a Twist he follows.
+_READINGS = ("joint_states", "imu/data")
+_ASKED = ("linear.x", "linear.y", "angular.z")
 
 
 @dataclass(frozen=True)
@@ -153,7 +156,7 @@ def _samples(bag: Bag, contract: Contract, how: Reading) -> Rows:
     ids = np.flatnonzero(passed != 0)
     begins = np.flatnonzero((passed[ids] < 0) | (passed[ids] * period > _SILENCE))
     parts = [
-        _unbroken(_some(frames, part), asked[part], passed[part], contract, how)
+        _unbroken(frames.rows(part), asked[part], passed[part], contract, how)
         for part in np.split(ids, begins)
         if len(part)
     ]
@@ -164,11 +167,6 @@ def _samples(bag: Bag, contract: Contract, how: Reading) -> Rows:
             f"control period ({period:g} s): nothing can be learnt from it."
         )
     return rows
-
-
-def _some(frames: Frames, ids: NDArray[np.integer]) -> Frames:
-    parts = {name: value[ids] for name, value in vars(frames).items() if name != "state"}
-    return Frames(**parts, state=frames.state.rows(ids))
 
 
 def _unbroken(frames: Frames, asked: Array, passed: NDArray[np.integer], contract: Contract, how: Reading) -> Rows:
@@ -207,16 +205,38 @@ def _run(joined: NDArray[np.bool_]) -> NDArray[np.int64]:
 
 def _followed(bag: Bag, frames: Frames) -> Float32:
     """What the pilot followed at each moment, (T, 3): what was asked for last, less the older it was."""
-    blocks = [block for blocks in read_columns(bag, (VELOCITY,)).values() for block in blocks]
-    if not blocks:
+    topics = read_columns(bag, (VELOCITY, *_READINGS))
+    velocities = [block for topic, found in topics.items() if topic.endswith(f"/{VELOCITY}") for block in found]
+    if not velocities:
         return np.zeros((len(frames), 3), np.float32)
-    times = np.sort(np.concatenate([block.times for block in blocks]))
-    which = newest(times, frames.received)
-    age = (frames.received - times[which]) / NANOSECONDS
+    times = np.concatenate([block.times for block in velocities])
+    asked = np.concatenate([np.stack([block.numbers(name) for name in _ASKED], axis=-1) for block in velocities])
+    order = np.argsort(times, kind="stable")
+    times, heard = times[order], _heard(topics, frames)
+    which = newest(times, heard)
+    age = (heard - times[which]) / NANOSECONDS
     config = PilotConfig()
     span = config.command_end - config.command_timeout
     share = np.where(which < 0, 0.0, np.clip((config.command_end - age) / span, 0.0, 1.0))
-    return (share[:, None] * frames.command).astype(np.float32)
+    return (share[:, None] * asked[order][which]).astype(np.float32)
+
+
+def _heard(topics: Mapping[str, Sequence[Block]], frames: Frames) -> NDArray[np.int64]:
+    """When the readings of each moment were complete, which is when the pilot decided [ns], (T,)."""
+    heard = np.zeros(len(frames), np.int64)
+    for name in _READINGS:
+        blocks = [block for topic, found in topics.items() if topic.endswith(f"/{name}") for block in found]
+        stamps = np.concatenate(
+            [
+                block.numbers("header.stamp.sec").astype(np.int64) * NANOSECONDS
+                + block.numbers("header.stamp.nanosec")
+                for block in blocks
+            ]
+        )
+        order = np.argsort(stamps, kind="stable")
+        times = np.concatenate([block.times for block in blocks])[order]
+        heard = np.maximum(heard, times[newest(stamps[order], frames.stamp)])
+    return np.minimum(heard, frames.received)
 
 
 # -- many

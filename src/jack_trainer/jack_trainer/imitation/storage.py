@@ -11,7 +11,7 @@ import shutil
 import sqlite3
 import struct
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from io import BytesIO
@@ -69,13 +69,22 @@ class Raw(NamedTuple):
     data: bytes
 
 
+class Batch(NamedTuple):
+    """Messages in the order in which they were written, as columns."""
+
+    channels: list[Channel]
+    #: when each was received [ns]
+    times: list[int]
+    data: list[bytes]
+
+
 def read_file(path: Path, complain: Complain) -> Iterator[Raw]:
     """The messages of one file, in the order in which they were written."""
     for batch in read_batches(path, complain):
-        yield from batch
+        yield from map(Raw, *batch)
 
 
-def read_batches(path: Path, complain: Complain) -> Iterator[Sequence[Raw]]:
+def read_batches(path: Path, complain: Complain) -> Iterator[Batch]:
     """As `read_file`, many messages at a time."""
     read = _read_sqlite if path.suffix == ".db3" else _read_mcap
     try:
@@ -103,7 +112,7 @@ class _Bounded:
         return data
 
 
-def _read_mcap(path: Path, complain: Complain) -> Iterator[Sequence[Raw]]:
+def _read_mcap(path: Path, complain: Complain) -> Iterator[Batch]:
     contents = _Contents()
     with path.open("rb") as opened:
         file = _Bounded(opened, path.stat().st_size)
@@ -123,13 +132,13 @@ def _read_mcap(path: Path, complain: Complain) -> Iterator[Sequence[Raw]]:
         file.whole(len(_MAGIC))
 
 
-def _unpacked(data: bytes, contents: _Contents, path: Path, complain: Complain) -> list[Raw]:
+def _unpacked(data: bytes, contents: _Contents, path: Path, complain: Complain) -> Batch:
     """The messages in a chunk. One that is spoilt costs no other one."""
     try:
         return contents.unpack(_inflated(Chunk.read(ReadDataStream(BytesIO(data)))))
     except _BROKEN as error:
         complain(f"{path.name}: a chunk is spoilt ({_words(error)})")
-        return []
+        return Batch([], [], [])
 
 
 class _Contents:
@@ -139,9 +148,9 @@ class _Contents:
         self._schemas: dict[int, Schema] = {}
         self._channels: dict[int, Channel] = {}
 
-    def unpack(self, data: bytes) -> list[Raw]:
+    def unpack(self, data: bytes) -> Batch:
         """The messages among records; types and topics are remembered."""
-        at, end, channels, found = 0, len(data), self._channels, list[Raw]()
+        at, end, channels, found = 0, len(data), self._channels, Batch([], [], [])
         padded, unpack, size = data + bytes(_MESSAGE.size), _MESSAGE.unpack_from, _MESSAGE.size
         while at < end:
             # As if it were a message: most are. What is read too much of others is not looked at.
@@ -151,7 +160,9 @@ class _Contents:
                 raise EOFError(f"a record of {length} bytes among {end}")
             if kind == Opcode.MESSAGE:
                 if channel in channels:
-                    found.append(Raw(channels[channel], time, data[at + size : stop]))
+                    found.channels.append(channels[channel])
+                    found.times.append(time)
+                    found.data.append(data[at + size : stop])
             elif kind in (Opcode.SCHEMA, Opcode.CHANNEL):
                 self._learn(kind, ReadDataStream(BytesIO(data[at + _RECORD.size : stop])))
             at = stop
@@ -169,16 +180,21 @@ class _Contents:
 
 def _inflated(chunk: Chunk) -> bytes:
     """What is in a chunk; a few bytes that would become gigabytes are refused."""
+    size = chunk.uncompressed_size
+    if size > MAX_BYTES:
+        raise ValueError(f"it unpacks to {size} bytes; at most {MAX_BYTES}")
     if chunk.compression == "zstd":
-        data = zstandard.ZstdDecompressor().stream_reader(BytesIO(chunk.data)).read(MAX_BYTES + 1)
+        if zstandard.frame_content_size(chunk.data) > size:  # the library would believe it
+            raise ValueError(f"it unpacks to more than the {size} bytes that it says")
+        data = zstandard.ZstdDecompressor().decompress(chunk.data, max_output_size=max(1, size))
     elif chunk.compression == "lz4":
-        data = lz4.frame.LZ4FrameDecompressor().decompress(chunk.data, max_length=MAX_BYTES + 1)
+        data = lz4.frame.LZ4FrameDecompressor().decompress(chunk.data, max_length=size + 1)
     elif chunk.compression:
         raise ValueError(f"compressed with '{chunk.compression[:20]}'; known: lz4, zstd")
     else:
         data = chunk.data
-    if len(data) > MAX_BYTES or len(data) != chunk.uncompressed_size:
-        raise ValueError(f"{len(data)} bytes instead of {chunk.uncompressed_size}, at most {MAX_BYTES}")
+    if len(data) != size:
+        raise ValueError(f"it unpacks to {len(data)} bytes, not to the {size} that it says")
     if chunk.uncompressed_crc not in (0, zlib.crc32(data)):
         raise ValueError("its checksum is another")
     return data
@@ -191,7 +207,7 @@ def _channel(record: McapChannel, schema: Schema | None) -> Channel:
     return Channel(record.topic, schema.name, schema.data.decode(errors="replace") if known else "")
 
 
-def _read_sqlite(path: Path, complain: Complain) -> Iterator[Sequence[Raw]]:
+def _read_sqlite(path: Path, complain: Complain) -> Iterator[Batch]:
     """SQLite takes what is missing of a torn page for zeros, and has no checksums: it is shown whole pages only."""
     with path.open("rb") as file, TemporaryDirectory() as folder:
         header = file.read(_PAGE_SIZE.stop)
@@ -199,17 +215,17 @@ def _read_sqlite(path: Path, complain: Complain) -> Iterator[Sequence[Raw]]:
         page = _LARGEST_PAGE if page == 1 else page
         size = path.stat().st_size
         if page < _SMALLEST_PAGE or size % page == 0:
-            yield from ([raw] for raw in _rows(path, complain))
+            yield from _rows(path, complain)
             return
         complain(f"{path.name} is torn within a page, and is read up to there")
         whole = Path(folder) / path.name
         with whole.open("wb") as copy:
             file.seek(0)
             shutil.copyfileobj(_Bounded(file, size - size % page), copy)  # type: ignore[arg-type]
-        yield from ([raw] for raw in _rows(whole, complain))
+        yield from _rows(whole, complain)
 
 
-def _rows(path: Path, complain: Complain) -> Iterator[Raw]:
+def _rows(path: Path, complain: Complain) -> Iterator[Batch]:
     # As a URI: an odd name in a path must not become an option of the connection.
     with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as base:
         base.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, MAX_BYTES)
@@ -222,7 +238,7 @@ def _rows(path: Path, complain: Complain) -> Iterator[Raw]:
         # Pages that point at each other can stand for rows without end.
         for topic, time, data in islice(rows, path.stat().st_size // _SMALLEST_ROW):
             if topic in channels and isinstance(time, int) and isinstance(data, bytes):
-                yield Raw(channels[topic], time, data)
+                yield Batch([channels[topic]], [time], [data])
             elif topic in channels:
                 complain(f"{path.name}: a row of messages is no message")
 

@@ -12,8 +12,8 @@ from jack_brain.chunk import to_rows
 from jack_contract.arrays import Array, Float64
 from jack_contract.contract import Contract
 from jack_contract.instruction import Tokenizer
+from jack_sim.layout import draw_layout
 from jack_sim.render import BatchCamera
-from jack_sim.tabletop import draw_layout
 from jack_trainer.imitation.samples import Rows
 from jack_trainer.imitation.scenes import Scenes, scene_layout
 from jack_trainer.tasks.expert import Expert, Planner
@@ -164,7 +164,7 @@ class Demonstrator:
             "frame": frame,
             "command": pace,
             "action": contract.action.action(contract.robot, wanted - offsets),
-            "row": to_rows(contract, wanted, velocity),
+            "row": to_rows(contract, wanted, velocity, ~self.expert.free),
             "picture": age // PICTURE_EVERY,
             "place": self._place(),
             "pixel": self._pixel,

@@ -15,16 +15,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jack_contract.arrays import Array, Float64
-from jack_sim.tabletop import Layout
+from jack_sim.layout import Layout
 from jack_trainer.tasks.arm import COUNT, Reach, solve
 from jack_trainer.tasks.instructions import Goal, Skill
 from jack_trainer.tasks.tabletop import Ids, Situation, Tabletop
 
 LEFT, RIGHT = 0, 1
+#: How far to the left they are [m].
+_SHOULDERS = {LEFT: 0.18, RIGHT: -0.18}
 #: Postures of the left arm [rad]: pitch, roll, yaw, elbow. The right one's roll and yaw are the opposite.
 _RAISED = (0.30, 0.35, -0.20, -2.0)
 _PREFERRED = (-0.40, 0.60, -0.40, -1.2)
-_WAVING = ((-0.5, 1.5, -1.0, -1.7), (-0.5, 1.5, 0.1, -1.7))
+#: Who points has his elbow out and high, so that the forearm passes over what lies nearer.
+_AIMING = (-0.50, 1.00, -0.60, -1.0)
+_WAVING = ((0.0, 1.45, 1.3, -1.1), (0.0, 1.45, 1.3, -2.0))
 #: How the arm goes to a posture, and how fast the hand goes through the air and along the table [rad/s, m/s].
 _JOINT_SPEED, _AIR_SPEED, _SLOW_SPEED = 3.5, 0.45, 0.22
 #: How far the point that leads the hand is ahead of it at most [m], and a joint of its target [rad].
@@ -33,14 +37,16 @@ _LEASH, _JOINT_LEASH = 0.05, 0.4
 _OVER_TABLE, _OVER_THING = 0.012, 0.055
 #: A hand that touches presses so far in; one that is about to push stands so far off; it pushes so far [m].
 _PRESS, _OFF, _PUSH = 0.004, 0.018, 0.085
-#: How far the hand is from the thing that it points at [m].
-_POINTING = 0.10
+#: The hand is at least so far from what it points at [m]; what direction and distance are worth [m/rad, 1].
+_POINTING, _TURNING, _NEARING = 0.10, 0.3, 0.3
 #: A station is reached within this [m, rad].
 _NEAR, _NEAR_POSTURE, _NEAR_AIM = 0.015, 0.25, 0.08
 #: Inverse kinematics that ends further from where it should is no way [m].
 _REACHED = 0.008
 #: How he walks: speed per distance [1/s], and at most [m/s, m/s, rad/s].
-_WALK_GAIN, _WALK_SPEED = 0.8, np.array([0.4, 0.15, 0.4])
+_WALK_GAIN, _WALK_SPEED = 1.0, np.array([0.4, 0.15, 0.4])
+#: Who has drifted so far from his place, ahead, aside [m] or turned [rad], steps back to it.
+_ASTRAY = np.array([0.06, 0.08, 0.15])
 #: Steps of the solver from the preferred posture to where a hand is to get, and in a control period.
 _PLANNING_STEPS, _STEPS = 25, 2
 #: Stations that a plan may have.
@@ -112,31 +118,34 @@ class Planner:
             return None
         plans = [Plan(side, _stations(layout, goal, side, self._arms.radius)) for side in (LEFT, RIGHT)]
         errors = self._errors(layout, goal, plans)
-        best = int(np.argmin(errors))
-        return plans[best] if errors[best] < _REACHED else None
+        aside = layout.things[layout.slot(goal.kind)].place[1]
+        able = [plan for plan, error in zip(plans, errors, strict=True) if error < _REACHED]
+        return min(able, key=lambda plan: abs(aside - _SHOULDERS[plan.side]), default=None)
 
     def _errors(self, layout: Layout, goal: Goal, plans: Sequence[Plan]) -> list[float]:
-        """By how much arms miss the worst of their stations [m]; where both miss none, the nearer misses less."""
+        """By how much arms miss the worst of their stations [m]."""
         thing = layout.things[layout.slot(goal.kind)]
         centre = np.array([*thing.place, layout.height + thing.size])
         rows = [(plan.side, s) for plan in plans for s in plan.stations if s.way is not _Way.POSTURE]
         side, aims = np.array([side for side, _ in rows]), np.array([s.way is _Way.AIM for _, s in rows])
         points = np.array([centre + station.point for _, station in rows])
-        preferred = joints = np.array([mirrored(_PREFERRED, side) for side, _ in rows])
+        preferred = joints = _preferred(side, aims)
         place, turn = np.tile(self._torso, (len(rows), 1)), np.tile(np.eye(3), (len(rows), 1, 1))
         error = np.zeros(len(rows))
         for _ in range(_PLANNING_STEPS):
             reach = self._arms.reach(side, place, turn, joints)
             jacobian, missed = _task(reach, points, aims, points)
-            error = np.linalg.norm(missed, axis=1)
+            error = np.linalg.norm(missed[:, :3], axis=1)
+            error = np.where(aims, np.maximum(0.1 * error, -missed[:, 3]), error) / np.where(aims, _TURNING, 1.0)
             step = solve(jacobian, missed, joints, preferred)
             joints = self._arms.clip(side, joints + step.clip(-0.3, 0.3))
-        error = np.where(aims, 0.1 * error, error)
-        shoulders = {LEFT: 0.18, RIGHT: -0.18}
-        return [
-            float(error[side == plan.side].max()) + 1e-3 * abs(thing.place[1] - shoulders[plan.side])
-            for plan in plans
-        ]
+        return [float(error[side == plan.side].max()) for plan in plans]
+
+
+def _preferred(side: NDArray[np.integer], aims: NDArray[np.bool_]) -> Float64:
+    """Postures to go to where there is a choice, (N, 4) [rad]."""
+    table = np.array([[mirrored(posture, s) for s in (LEFT, RIGHT)] for posture in (_PREFERRED, _AIMING)])
+    return table[aims.astype(int), side]
 
 
 def _waving(side: int) -> tuple[Station, ...]:
@@ -188,7 +197,7 @@ def _task(reach: Reach, points: Float64, aims: NDArray[np.bool_], things: Float6
     """What arms miss, (N, 4), and how it changes with their joints, (N, 4, 4).
 
     Three numbers are the way of the hand to its point [m] or, for who aims, of the forearm's direction to that of
-    the thing; the fourth is then by how much the hand is too near to it or too far [m].
+    the thing; the fourth is then by how much the hand is too near to it [m].
     """
     way = things - reach.elbow
     length = np.linalg.norm(way, axis=1, keepdims=True)
@@ -202,10 +211,10 @@ def _task(reach: Reach, points: Float64, aims: NDArray[np.bool_], things: Float6
     count = len(points)
     jacobian, missed = np.zeros((count, COUNT, COUNT)), np.zeros((count, COUNT))
     a = aims[:, None, None]
-    jacobian[:, :3] = np.where(a, 0.3 * (reach.direction_by_joint - turning), reach.hand_by_joint)
-    jacobian[:, 3:] = np.where(a, 0.3 * nearer, 0.0)
-    missed[:, :3] = np.where(aims[:, None], 0.3 * (ahead - reach.direction), points - reach.hand)
-    missed[:, 3] = np.where(aims, 0.3 * (apart[:, 0] - _POINTING), 0.0)
+    jacobian[:, :3] = np.where(a, _TURNING * (reach.direction_by_joint - turning), reach.hand_by_joint)
+    jacobian[:, 3:] = np.where(a & (apart[..., None] < _POINTING), _NEARING * nearer, 0.0)
+    missed[:, :3] = np.where(aims[:, None], _TURNING * (ahead - reach.direction), points - reach.hand)
+    missed[:, 3] = np.where(aims, _NEARING * np.minimum(apart[:, 0] - _POINTING, 0.0), 0.0)
     return jacobian, missed
 
 
@@ -248,6 +257,7 @@ class Expert:
         self.planner = Planner(task)
         self._progress = _Progress(task.count)
         self._period = task.contract.robot.control_period
+        self._steps = np.zeros(task.count, bool)
 
     def begin(self, ids: Ids, situations: Sequence[Situation]) -> None:
         """Robots `ids` (k,) have just been put into situations (k,) that can be done."""
@@ -263,14 +273,15 @@ class Expert:
         return self._progress.stations == 0
 
     def velocity(self) -> Float64:
-        """How he is to walk: to the table, if that is what he is told, (N, 3) [m/s, m/s, rad/s]."""
+        """How he is to walk: to the place before the table, or back to it, (N, 3) [m/s, m/s, rad/s]."""
         scene = self._task.scene()
         c, s = np.cos(scene.heading), np.sin(scene.heading)
         x, y = -scene.pelvis[:, 0], -scene.pelvis[:, 1]
         wanted = _WALK_GAIN * np.stack((c * x + s * y, c * y - s * x, -scene.heading), axis=-1)
-        walks = np.array([skill is Skill.WALK for skill in self._task.skill]) & ~self._task.succeeded
-        near = (np.abs(x) < 0.04) & (np.abs(scene.heading) < 0.2)
-        return np.where((walks & ~near)[:, None], wanted.clip(-_WALK_SPEED, _WALK_SPEED), 0.0)
+        off = np.abs(np.stack((x, y, scene.heading), axis=-1)) / _ASTRAY
+        farthest = off.max(axis=1)
+        self._steps = (farthest > 1.0) | (self._steps & (farthest > 0.4))
+        return np.where(self._steps[:, None], wanted.clip(-_WALK_SPEED, _WALK_SPEED), 0.0)
 
     def arms(self, targets: Array) -> Float64:
         """Joint targets (N, n) [rad] of the legs' policy with the arms as the expert has them, (N, n) [rad]."""
@@ -299,7 +310,7 @@ class Expert:
         """Move the reference of the joints by what a control period allows."""
         p, arms = self._progress, self._arms
         begun = p.joints.copy()
-        preferred = np.array([mirrored(_PREFERRED, side) for side in (LEFT, RIGHT)])[p.side]
+        preferred = _preferred(p.side, way == _Way.AIM)
         for _ in range(_STEPS):
             reach = arms.reach(p.side, place, turn, p.joints)
             jacobian, missed = _task(reach, p.lead, way == _Way.AIM, thing)

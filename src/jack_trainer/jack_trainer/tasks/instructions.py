@@ -19,7 +19,7 @@ import numpy as np
 from jack_contract.contract import InstructionSpec
 from jack_contract.errors import JackError, UnknownNameError
 from jack_contract.instruction import Tokenizer, learn
-from jack_sim.tabletop import COLOURS, SHAPES
+from jack_sim.layout import COLOURS, SHAPES
 from jack_trainer.files import replace_file
 
 #: One of so many phrasings is kept for examinations.

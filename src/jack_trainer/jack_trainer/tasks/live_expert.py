@@ -13,8 +13,9 @@ from jack_contract.contract import Contract
 from jack_contract.instruction import words
 from jack_contract.rotation import xyzw_to_wxyz
 from jack_contract.state import RobotState
+from jack_sim.layout import Layout, read_description
 from jack_sim.scene import SceneOptions
-from jack_sim.tabletop import TABLETOP, Layout, read_description
+from jack_sim.tabletop import TABLETOP
 from jack_trainer.tasks.expert import Expert
 from jack_trainer.tasks.instructions import Goal, goals, sentences
 from jack_trainer.tasks.legs import Legs
@@ -57,7 +58,7 @@ class LiveExpert:
         self.succeeded = False
 
     def show(self, description: str) -> None:
-        """What lies where, as `jack_sim.tabletop.describe` has it; a JackError says why another text is none."""
+        """What lies where, as `jack_sim.layout.describe` has it; a JackError says why another text is none."""
         self._layout, poses = read_description(description)
         for address, pose in zip(self._task.table.addresses, poses, strict=False):
             self._qpos[0, address : address + 7] = pose

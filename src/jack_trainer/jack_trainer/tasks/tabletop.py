@@ -13,8 +13,9 @@ from jack_contract.arrays import Array, Float64
 from jack_contract.contract import Contract
 from jack_contract.rotation import projected_gravity, wxyz_to_xyzw
 from jack_sim.batch import BatchWorld
+from jack_sim.layout import SHAPES, SLOTS, Layout
 from jack_sim.scene import SceneOptions, load_model
-from jack_sim.tabletop import SHAPES, SLOTS, TABLETOP, Layout, Table
+from jack_sim.tabletop import TABLETOP, Table
 from jack_trainer.tasks.arm import Arms
 from jack_trainer.tasks.instructions import Goal, Skill
 
