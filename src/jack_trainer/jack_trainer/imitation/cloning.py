@@ -24,10 +24,7 @@ from torch import Tensor
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from jack_brain.network.brain import Brain, Inputs
-from jack_contract.arrays import Float32
-from jack_contract.contract import Contract
 from jack_contract.errors import JackError
-from jack_sim.randomization import ON
 from jack_trainer.checkpoint import LearnerNumbers, flatten_optimiser, part, restore_optimiser
 from jack_trainer.evaluate import Actor
 from jack_trainer.imitation.dagger import Practice, PracticeConfig
@@ -53,9 +50,6 @@ class CloningConfig:
     steps: int = 25
     #: share of each batch that comes from practice, where there is any
     practised: float = 0.5
-    #: share of the noise of sensors that he is trained with which what was demonstrated is seen with: else he tells
-    #: demonstrations from practice by their lack of it, and learns to do one thing here and another there
-    noisy: float = 1.0
     #: step size at first; it falls to a tenth along a cosine
     rate: float = 1e-3
     #: gradients longer than this are shortened to it
@@ -120,7 +114,6 @@ class Cloning:
         learnt, held = demonstrations.split(config.held_out) if demonstrations else ([], [])
         self._demonstrated = samples(learnt, brain.contract), samples(held, brain.contract)
         self._practised = samples([], brain.contract), samples([], brain.contract)
-        self._blur = torch.from_numpy(config.noisy * sensor_noise(brain.contract))
         self.random, self._chance = torch.Generator().manual_seed(seed), np.random.default_rng(seed)
         value = {id(weight) for weight in brain.value_head.parameters()}
         self._weights = [weight for weight in brain.parameters() if id(weight) not in value]
@@ -278,8 +271,7 @@ class Cloning:
         loss = torch.zeros(())
         for source, share in self._shares(0):
             ids = torch.randint(len(source), (round(share * self.config.batch),), generator=self.random)
-            blur = None if source in self._practised else self._blur
-            loss = loss + share * self._surprise(self.brain, source, ids.numpy(), blur)
+            loss = loss + share * self._surprise(self.brain, source, ids.numpy())
         gradients = torch.autograd.grad(loss, self._weights, allow_unused=True)
         for weight, gradient in zip(self._weights, gradients, strict=True):
             weight.grad = gradient
@@ -306,19 +298,14 @@ class Cloning:
         parts = [(demonstrated, 1.0 - share), (practised, share)]
         return [(source, weight) for source, weight in parts if len(source) and weight > 0.0]
 
-    def _surprise(
-        self, brain: Brain, source: Samples, ids: NDArray[np.int64], blur: Tensor | None = None
-    ) -> Tensor:
+    def _surprise(self, brain: Brain, source: Samples, ids: NDArray[np.int64]) -> Tensor:
         """How unlikely the actions of some samples are: their mean negative log density [nat].
 
         What the brain would have done before is asked for within the spread that it had then. So where it was shown
         something else, that counts for more; where it was shown nothing, there is nothing else that counts.
         """
         batch = source.take(ids)
-        frames = torch.from_numpy(batch.proprioception)
-        if blur is not None:
-            frames = frames + blur * (2.0 * torch.rand(frames.shape, generator=self.random) - 1.0)
-        seen = Inputs(frames, torch.from_numpy(batch.command))
+        seen = Inputs(torch.from_numpy(batch.proprioception), torch.from_numpy(batch.command))
         rehearsed = self._old is not None and source in self._practised
         log_std = self._old.log_std if rehearsed and self._old is not None else brain.log_std
         mean = brain(seen, value=False).mean
@@ -346,17 +333,3 @@ class Cloning:
 def _spread(source: Samples) -> NDArray[np.int64]:
     """Numbers of samples, evenly spread over all."""
     return np.linspace(0, len(source) - 1, min(_LOOKED_AT, len(source))).astype(np.int64)
-
-
-def sensor_noise(contract: Contract) -> Float32:
-    """How far the sensors that he is trained with may be off, in each number of an observed frame, (D,)."""
-    off = {
-        "angular_velocity": ON.gyro_noise,
-        "projected_gravity": ON.tilt_noise,
-        "joint_position": ON.position_noise,
-        "joint_velocity": ON.velocity_noise,
-    }
-    terms = contract.observation.terms
-    return np.concatenate(
-        [np.full(term.size, abs(term.scale) * off.get(term.name, (0.0, 0.0))[1], np.float32) for term in terms]
-    )

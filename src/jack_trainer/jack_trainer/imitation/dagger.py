@@ -143,9 +143,7 @@ class Practice:
             row["action"] = rhythm.done(self._contract, taught, row["frame"], row["command"])
             row["use"], row["time"] = True, (now - lead) * self._contract.robot.control_period
             teaches = random.uniform(size=(environment.count, 1)) < share
-            acted = np.where(teaches, taught, learner(seen))
-            within = rhythm.done(self._contract, acted, row["frame"], row["command"])  # as a recording tells it
-            step = environment.step(within.astype(np.float32))
+            step = environment.step(np.where(teaches, taught, learner(seen)))
             self.episodes.add(step)
             back = np.where(step.terminated | step.truncated, 0, np.minimum(back + 1, lead))
             self.observation = step.observation
