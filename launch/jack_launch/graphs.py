@@ -159,7 +159,8 @@ def _trainer(args: Mapping[str, str]) -> NodeSpec:
             "autostart_phase": (args["phases"] or args["phase"]) if args["autostart"] == "true" else "",
             "runs": _absolute(args["runs"]),
             "resume": _absolute(args["resume"]),
-            "parent": _absolute(args["parent"]) if Path(args["parent"]).exists() else args["parent"],
+            "parent": _place(args["parent"]),
+            "teacher": _place(args["teacher"]),
             **{name: files for name in ("bags", "clips") if (files := _files(args[name]))},
             "brain": args["brain"],
             "steps": whole_number("steps", args["steps"]),
@@ -224,6 +225,11 @@ def _files(paths: str) -> tuple[str, ...]:
     return tuple(_absolute(path.strip()) for path in paths.split(",") if path.strip())
 
 
+def _place(name: str) -> str:
+    """What there is under a name, as an absolute path; a name of something else stays as it is."""
+    return _absolute(name) if Path(name).exists() else name
+
+
 def _absolute(path: str) -> str:
     """A path that means the same in a node, wherever that runs; an empty one stays empty."""
     return str(Path(path).absolute()) if path else ""
@@ -240,6 +246,7 @@ TRAIN = Graph(
         LaunchArgument("parent", "", "checkpoint or run that the first phase goes on from; empty: a new brain"),
         LaunchArgument("bags", "", "demonstrations, with commas between, for the phases that learn from some"),
         LaunchArgument("clips", "", "motions, with commas between, for the phases that learn from some"),
+        LaunchArgument("teacher", "", "checkpoint, run or policy that corrects who clones demonstrations"),
         LaunchArgument("environments", "256", "simulations that he learns in side by side"),
         LaunchArgument("brain", "nano", "size of the brain: nano, small or base"),
         LaunchArgument(

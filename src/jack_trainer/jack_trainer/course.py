@@ -101,6 +101,7 @@ def _as_begun(options: TrainOptions, run: Path) -> TrainOptions:
         phase=options.phase or str(begun.get("phase", "")),
         parent=Path(str(begun["parent"])) if begun.get("parent") else None,
         bags=options.bags or _paths(begun.get("bags")),
+        teacher=options.teacher or (Path(str(begun["teacher"])) if begun.get("teacher") else None),
         clips=options.clips or _paths(begun.get("clips")),
     )
 

@@ -6,12 +6,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from jack_brain.network.brain import Brain
+from jack_brain.policy import Policy
 from jack_sim.batch import BatchWorld
 from jack_sim.randomization import Randomization
 from jack_sim.scene import TRAINING, load_model
+from jack_trainer.exam import PolicyActor, find_policy
 from jack_trainer.imitation.cloning import Cloning
 from jack_trainer.imitation.dataset import Reading, read_demonstrations
 from jack_trainer.learner import Learner
+from jack_trainer.parents import find_parent
 from jack_trainer.phases import Phase
 from jack_trainer.rl.amp import AMP
 from jack_trainer.rl.ppo import PPO
@@ -27,8 +30,6 @@ class Start:
 
     #: it has its weights already
     brain: Brain
-    #: whether it was taught something before
-    taught: bool
     #: duration of the gait cycle that it walks at [s]; None: the contract's
     gait_period: float | None
     #: what it learns from besides
@@ -56,9 +57,18 @@ def make_learner(taught: Phase, start: Start, options: TrainOptions) -> Learner:
         return PPO(brain, _locomotion(taught, brain, options, beat), taught.ppo, options.seed)
     how = Reading(gait_period=beat, stumble_steps=taught.task.alarm > 0)
     shown = read_demonstrations(list(start.sources.bags.values()), brain.contract, how)
-    # Who knows nothing yet has nothing to rehearse.
-    place = _locomotion(taught, brain, options, beat) if start.taught else None
-    return Cloning(brain, shown, taught.cloning, options.seed, place, folder=start.folder)
+    if options.teacher is None:
+        return Cloning(brain, shown, taught.cloning, options.seed)
+    place = _locomotion(replace(taught, task=replace(taught.task, curriculum=1.0)), brain, options, beat)
+    corrects = PolicyActor(_policy(options.teacher, options, brain))
+    return Cloning(brain, shown, taught.cloning, options.seed, place, corrects, start.folder)
+
+
+def _policy(teacher: Path, options: TrainOptions, brain: Brain) -> Path:
+    """The file of a teacher's policy; a JackError if there is none, or it is not for this robot."""
+    file = find_policy(find_parent(teacher, options.runs), options.runs)
+    Policy.load(file, brain.contract)
+    return file
 
 
 def gait_period(learner: Learner, start: Start) -> float | None:

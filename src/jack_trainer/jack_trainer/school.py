@@ -86,7 +86,7 @@ class School:
         sources = (sources or Sources()).of(self.phase)
         self.gate = self._enrol(brain, parent, sources)
         beat, folder = self.gate.beat_before, self.run_folder / f"practice-{self.phase.name}"
-        self._start = Start(brain, bool(self.gate.entry.parent), beat, sources, folder)
+        self._start = Start(brain, beat, sources, folder)
         self.learner = make_learner(self.phase, self._start, options)
         if options.resume is not None and parent is None:
             self._restore(storage.newest_checkpoint(self._checkpoints))

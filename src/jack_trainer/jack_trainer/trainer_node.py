@@ -52,6 +52,7 @@ class TrainerParameters:
     parent: str = parameter("", "Checkpoint or run that what is not resumed goes on from; empty: a new brain.")
     bags: tuple[str, ...] = parameter((), "Demonstrations, for the phases that learn from some.")
     clips: tuple[str, ...] = parameter((), "Motions, for the phases that learn from some.")
+    teacher: str = parameter("", "Checkpoint, run or policy that corrects who clones demonstrations; empty: none.")
     runs: str = parameter("runs", "Folder of the trainings.")
     brain: str = parameter("nano", "Size of the brain: nano, small or base.")
     environments: int = parameter(256, "Simulations that run side by side.", 2, 100_000)
@@ -128,6 +129,7 @@ class TrainerNode(Node):
                 parent=Path(own.parent) if own.parent and not goal.resume else None,
                 bags=tuple(map(Path, own.bags)),
                 clips=tuple(map(Path, own.clips)),
+                teacher=Path(own.teacher) if own.teacher else None,
                 brain=own.brain,
                 environments=own.environments,
                 randomization=own.randomization,

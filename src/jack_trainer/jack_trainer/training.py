@@ -30,6 +30,9 @@ class TrainOptions:
     #: demonstrations and motions, for the phases that learn from some
     bags: tuple[Path, ...] = ()
     clips: tuple[Path, ...] = ()
+    #: checkpoint, run or policy file that says, while he practises what was demonstrated, what it would do; None:
+    #: nothing but the demonstrations is learnt from
+    teacher: Path | None = None
     #: size of the brain: nano, small, base
     brain: str = "nano"
     #: simulations that run side by side

@@ -124,7 +124,20 @@ def test_who_trembles_at_the_turn_has_not_passed_again():
     assert len(gait_of(trembling, ROBOT).cycles) == len(still.cycles)
 
 
-@pytest.mark.parametrize("motion", [walking_clip(hip=0.0), walking_clip(loop=False)], ids=["on the spot", "a step"])
+def test_one_stumble_is_not_the_measure_of_all_steps():
+    motion = walking_clip(cycles=8, loop=False)
+    joints = motion.joint_position.copy()
+    joints[100:120, ROBOT.index("left_hip_pitch")] -= 1.5
+    found = gait_of(replace(motion, joint_position=joints), ROBOT)
+    assert len(found.cycles) >= 6
+    assert found.figures.cadence == pytest.approx(gait_of(motion, ROBOT).figures.cadence, rel=0.05)
+
+
+@pytest.mark.parametrize(
+    "motion",
+    [walking_clip(hip=0.0), walking_clip(hip=0.04), walking_clip(loop=False)],
+    ids=["stands", "sways", "a step"],
+)
 def test_who_does_not_walk_has_no_gait(motion):
     with pytest.raises(JackError, match=r"'walking' \(walking\.bvh\) is no walk"):
         gait_of(motion, ROBOT)

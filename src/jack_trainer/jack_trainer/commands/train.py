@@ -43,6 +43,8 @@ class Train:
     bags: tuple[Path, ...] = ()
     # motions, for the phases that learn from some: files of ./jack mocap retarget
     clips: tuple[Path, ...] = ()
+    # who corrects him while he practises what was demonstrated: checkpoint, run, policy file or `pretrained`
+    teacher: Annotated[str, tyro.conf.arg(metavar="CHECKPOINT")] = ""
     # simulations that he learns in side by side; 0: 256, with --env 16
     environments: int = 0
     # size of the brain: nano, small or base
@@ -87,6 +89,7 @@ class Train:
         given = {"runs": str(self.runs), "environments": str(environments), "brain": self.brain}
         given |= {"randomization": self.randomization, "scene": self.scene, "parent": self.parent}
         given |= {"bags": ",".join(map(str, self.bags)), "clips": ",".join(map(str, self.clips))}
+        given |= {"teacher": self.teacher}
         specs = TRAIN.nodes(given | {"autostart": "false"})
         goal = TrainGoal(self.taught, self.steps, self.seed, str(resume or ""))
         standing = Standing(self.stand_for, self.keep)
@@ -107,6 +110,7 @@ class Train:
                 parent=Path(self.parent) if self.parent else None,
                 bags=self.bags,
                 clips=self.clips,
+                teacher=Path(self.teacher) if self.teacher else None,
                 brain=self.brain,
                 environments=self.environments or ENVIRONMENTS,
                 randomization=self.randomization,

@@ -28,10 +28,14 @@ from jack_trainer.tasks.environment import Observation
 from jack_trainer.tasks.lessons import LocomotionConfig
 from jack_trainer.tasks.locomotion import Locomotion
 
-#: A leg passes the other one only if it was behind by this share of how far it ever is: otherwise it trembles.
+#: A leg passes the other one only if it was behind by this share of how far it mostly gets: otherwise it trembles.
 _PASSED = 0.3
-#: A cycle in which legs swing less than this share of the widest one belongs to setting out or stopping.
+#: ... and by this much: who stands sways, too [rad].
+_BEHIND = 0.05
+#: A cycle in which legs swing less than this share of what they mostly do belongs to setting out or stopping.
 _STEADY = 0.7
+#: What is mostly: one stumble is not to be the measure of all steps.
+_MOSTLY, _WIDE = 0.9, 0.75
 #: A loop is gone through so many times.
 _ROUNDS = 3
 #: Time that a rollout is given to set out, and that it is watched for [s].
@@ -153,7 +157,8 @@ def steady_cycles(walk: Walk, robot: RobotSpec) -> list[tuple[int, int]]:
     passed = _passes(behind)
     cycles = list(pairwise(passed))
     swings = [float(np.ptp(behind[begin : end + 1])) for begin, end in cycles]
-    return [cycle for cycle, swing in zip(cycles, swings, strict=True) if swing > _STEADY * max(swings)]
+    least = _STEADY * np.quantile(swings, _WIDE) if swings else 0.0
+    return [cycle for cycle, swing in zip(cycles, swings, strict=True) if swing > least]
 
 
 def phases(motion: MotionClip, robot: RobotSpec, rows: Array) -> Float64:
@@ -170,7 +175,7 @@ def _behind(walk: Walk, robot: RobotSpec) -> Float64:
     """How far the left leg is behind the right one, from the middle of its swing, (T,) [rad]."""
     left, right = (walk.joint_position[:, robot.index(f"{side}_hip_pitch")] for side in ("left", "right"))
     behind = np.asarray(left - right, np.float64)  # a positive pitch moves what hangs backwards
-    return behind - 0.5 * (behind.max() + behind.min())
+    return behind - 0.5 * np.quantile(behind, (1.0 - _MOSTLY, _MOSTLY)).sum()
 
 
 def steady_rows(motion: MotionClip, robot: RobotSpec) -> NDArray[np.int64]:
@@ -183,7 +188,7 @@ def steady_rows(motion: MotionClip, robot: RobotSpec) -> NDArray[np.int64]:
 
 def _passes(signal: Float64) -> list[int]:
     """Rows from which on a signal is above zero, having been well below since the last time."""
-    low, found, armed = -_PASSED * float(np.abs(signal).max()), [], False
+    low, found, armed = -max(_BEHIND, _PASSED * float(np.quantile(np.abs(signal), _MOSTLY))), [], False
     for row, value in enumerate(signal.tolist()):
         armed |= value < low
         if armed and value >= 0.0:
