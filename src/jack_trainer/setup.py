@@ -15,6 +15,7 @@ setup(
     entry_points={
         "console_scripts": [
             "trainer_node = jack_trainer.trainer_node:main",
+            "expert_node = jack_trainer.expert_node:main",
             "recorder_node = jack_trainer.recorder_node:main",
         ]
     },

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from functools import cached_property, lru_cache
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -179,7 +179,7 @@ class _OwnBeat(GaitSpec):
 
 @lru_cache
 def _paced(gait: GaitSpec, period: float) -> GaitSpec:
-    own = {entry.name: getattr(gait, entry.name) for entry in fields(GaitSpec)}
+    own: dict[str, Any] = {entry.name: getattr(gait, entry.name) for entry in fields(GaitSpec)}
     return _OwnBeat(**own | {"period": require_period(period)}, hurried=gait.period)
 
 

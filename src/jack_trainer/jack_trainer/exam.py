@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import onnxruntime
 
+from jack_brain import policy_file
 from jack_brain.policy import Policy
 from jack_brain.policy_file import ACTION, COMMAND, PROPRIOCEPTION
 from jack_contract.arrays import Float32
@@ -106,7 +107,7 @@ class PolicyActor:
         """Load a file that `Policy.load` has found fit."""
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 3
-        self._session = onnxruntime.InferenceSession(path.read_bytes(), options, providers=["CPUExecutionProvider"])
+        self._session = onnxruntime.InferenceSession(policy_file.part(path.read_bytes(), (ACTION,)), options, providers=["CPUExecutionProvider"])
         self._commanded = COMMAND in {given.name for given in self._session.get_inputs()}
 
     def __call__(self, observation: Observation) -> Float32:

@@ -80,8 +80,8 @@ def test_style_is_paid_beside_the_task_for_what_was_just_done(make_locomotion, e
     assert applies.max() > 0.5  # by now he is asked for some way ahead
 
 
-def test_joints_that_are_where_the_clip_has_them_are_paid_by_hand(make_locomotion, contract):
-    """The judge pays nothing. 10 a second for joints that are right; the waist 1 rad off in all, half of that."""
+def test_joints_that_are_not_where_the_clip_has_them_cost_by_hand(make_locomotion, contract):
+    """Nothing for joints that are right; for a waist that is 1 rad off, 1 rad^2; and never more than 4."""
     motion = walking_clip()
     styled = Styled(
         make_locomotion(2), [Example.of(motion, contract)], Fond(), AmpConfig(weight=0.0, guide=10.0, reach=9.0)
@@ -95,11 +95,12 @@ def test_joints_that_are_where_the_clip_has_them_are_paid_by_hand(make_locomotio
         positions[:, 7:] = joints
         world.reset(np.arange(2), positions)
         styled._frames = frames(world, np.tile([np.sin(angle), np.cos(angle)], (2, 1)))
-        return styled._guided(np.tile([0.8, 0.0, 0.0], (2, 1)))
+        return styled._astray(np.tile([0.8, 0.0, 0.0], (2, 1)))
 
     right = np.tile(motion.joint_position[row], (2, 1)).astype(float)
     right[1, ROBOT.index("waist_yaw")] += 1.0
-    np.testing.assert_allclose(seen(right), [1.0, 0.5], atol=0.02)  # the clip is averaged over its neighbours
+    np.testing.assert_allclose(seen(right), [0.0, 1.0], atol=0.03)  # the clip is averaged over its neighbours
+    np.testing.assert_array_equal(seen(right - 1.0), 4.0)
 
 
 def test_who_falls_gets_nothing_for_style_and_is_no_example_of_the_policy(make_locomotion, example):

@@ -6,8 +6,10 @@ Where he is and how fast he gets on is left out: that is asked for elsewhere.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
 from jack_contract.arrays import Array, Float32, Float64
@@ -20,6 +22,8 @@ from jack_sim.batch import BatchWorld
 from jack_sim.scene import TRAINING, load_model
 from jack_trainer.imitation.mocap.motion import MotionClip
 from jack_trainer.imitation.similarity import gait_of, phases, steady_rows
+
+Rows = NDArray[np.integer[Any]]
 
 #: So many rows of a clip are posed at once.
 _AT_ONCE = 256
@@ -64,18 +68,18 @@ def mirrored(seen: Float32, robot: RobotSpec) -> Float32:
     return seen[..., index] * sign.astype(np.float32)
 
 
-def pose(world: BatchWorld, ids: Array, motion: MotionClip, rows: Array) -> None:
+def pose(world: BatchWorld, ids: Rows, motion: MotionClip, rows: Rows) -> None:
     """Put robots (k,) where a clip is at some rows (k,), as fast as it is there."""
     world.reset(ids, positions(motion, rows), velocities(motion, rows))
 
 
-def positions(motion: MotionClip, rows: Array) -> Float64:
+def positions(motion: MotionClip, rows: Rows) -> Float64:
     """Generalised positions of some rows (k,) of a clip, (k, nq)."""
     turn = xyzw_to_wxyz(motion.base_orientation[rows])
     return np.concatenate((motion.base_position[rows], turn, motion.joint_position[rows]), -1, dtype=np.float64)
 
 
-def velocities(motion: MotionClip, rows: Array) -> Float64:
+def velocities(motion: MotionClip, rows: Rows) -> Float64:
     """Generalised velocities of some rows (k,) of a clip, (k, nv): MuJoCo's turn in the body, but move in world."""
     turn = Rotation.from_quat(motion.base_orientation[rows])
     moved = turn.apply(motion.base_linear_velocity[rows])

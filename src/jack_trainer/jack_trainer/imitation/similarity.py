@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -161,7 +162,7 @@ def steady_cycles(walk: Walk, robot: RobotSpec) -> list[tuple[int, int]]:
     return [cycle for cycle, swing in zip(cycles, swings, strict=True) if swing > least]
 
 
-def phases(motion: MotionClip, robot: RobotSpec, rows: Array) -> Float64:
+def phases(motion: MotionClip, robot: RobotSpec, rows: NDArray[np.integer[Any]]) -> Float64:
     """The gait's phase (see `GaitSpec`) at some rows of a clip that lie within steady walking, (k,).
 
     The left foot swings in the first half: that leg passes the other one at 0.25, and is passed at 0.75.
@@ -291,7 +292,8 @@ def courses_at(
         seen, fell = step.observation, fell | step.terminated
         if row >= begin:
             state, position = world.state(), world.truth().position
-            rows.append(np.concatenate((position, xyzw_to_wxyz(state.orientation), state.joint_position), axis=-1))
+            parts = (position, xyzw_to_wxyz(state.orientation), state.joint_position)
+            rows.append(np.concatenate(parts, axis=-1, dtype=np.float64))
     if fell.all():
         raise JackError(f"All {robots} robots fell on their way ahead at {velocity:g} m/s: there is no gait.")
     return list(np.stack(rows, axis=1)[~fell])

@@ -31,8 +31,8 @@ from jack_trainer.tasks.environment import Observation, Transition
 from jack_trainer.tasks.locomotion import Locomotion
 
 _FRAMES = "style.frames"
-#: Joints that are off by this much in all count a half (root of the sum of squares) [rad].
-_GUIDED = 1.0
+#: Greater squared errors of all joints together cost no more [rad^2]: he is about to fall, and that has its price.
+_ASTRAY = 4.0
 #: Beats that he can be taught to walk at [s]: the slower the steps, the further one falls from one to the next.
 _BEATS = (0.6, 1.2)
 
@@ -43,9 +43,9 @@ class AmpConfig:
 
     #: reward per second of movement that the judge cannot tell from the clip's
     weight: float = 8.0
-    #: reward per second of joints that are just where the clip has them at this moment of a step: a judge alone
-    #: says too little to him who is still far away
-    guide: float = 8.0
+    #: price per second of joints that are not where the clip has them at this moment of a step, for each rad^2 that
+    #: they are off: a judge says little to him who is still far away, and this the more
+    guide: float = 3.0
     #: how far from the clip's a pace may be until style counts e times less; m/s and rad/s are taken as one vector
     reach: float = 0.5
     #: the beat goes from the contract's to the task's own in this share of the training
@@ -93,7 +93,7 @@ class Styled:
         self._remember(step.observation)
         applies *= ~(step.terminated | step.truncated)  # what follows is another episode
         pairs = np.concatenate((before, self._frames), axis=-1)
-        style, guide = applies * self._judge.like(pairs), applies * self._guided(asked)
+        style, guide = applies * self._judge.like(pairs), -applies * self._astray(asked)
         self.pairs.append(pairs)
         self.applies.append(applies)
         counted = float(applies.sum())
@@ -110,13 +110,13 @@ class Styled:
         away = off**2 + np.square(pace[:, 1:]).sum(axis=-1)
         return np.exp(-away / self._config.reach**2).astype(np.float32)
 
-    def _guided(self, pace: Array) -> Float32:
-        """How near the joints are to where the nearest example has them at this moment of a step, (N,)."""
+    def _astray(self, pace: Array) -> Float32:
+        """How far the joints are from where the nearest example has them at this moment of a step, (N,) [rad^2]."""
         signal = self._frames[:, -SIGNAL_SIZE:]
         shown = np.stack([example.joints(signal) for example in self._examples])
         nearest = np.abs(pace[:, :1] - self._speeds).argmin(axis=-1)
         off = self._frames[:, : shown.shape[-1]] - shown[nearest, np.arange(self.count)]
-        return 1.0 / (1.0 + np.square(off / _GUIDED).sum(axis=-1))
+        return np.minimum(np.square(off).sum(axis=-1), _ASTRAY)
 
     def take(self) -> tuple[Float32, Float32]:
         """What was done since the last time, (B, 2F), and how much style counted, (B,); then it is forgotten."""

@@ -23,11 +23,11 @@ from jack_trainer.tasks.tabletop import Ids, Situation, Tabletop
 LEFT, RIGHT = 0, 1
 #: How far to the left they are [m].
 _SHOULDERS = {LEFT: 0.18, RIGHT: -0.18}
+#: Of two arms the nearer one is taken, unless the other gets so much nearer, for each metre [m/m].
+_ASIDE = 0.003
 #: Postures of the left arm [rad]: pitch, roll, yaw, elbow. The right one's roll and yaw are the opposite.
 _RAISED = (0.30, 0.35, -0.20, -2.0)
 _PREFERRED = (-0.40, 0.60, -0.40, -1.2)
-#: Who points has his elbow out and high, so that the forearm passes over what lies nearer.
-_AIMING = (-0.50, 1.00, -0.60, -1.0)
 _WAVING = ((0.0, 1.45, 1.3, -1.1), (0.0, 1.45, 1.3, -2.0))
 #: How the arm goes to a posture, and how fast the hand goes through the air and along the table [rad/s, m/s].
 _JOINT_SPEED, _AIR_SPEED, _SLOW_SPEED = 3.5, 0.45, 0.22
@@ -46,7 +46,7 @@ _REACHED = 0.008
 #: How he walks: speed per distance [1/s], and at most [m/s, m/s, rad/s].
 _WALK_GAIN, _WALK_SPEED = 1.0, np.array([0.4, 0.15, 0.4])
 #: Who has drifted so far from his place, ahead, aside [m] or turned [rad], steps back to it.
-_ASTRAY = np.array([0.06, 0.08, 0.15])
+_ASTRAY = np.array([0.10, 0.12, 0.30])
 #: Steps of the solver from the preferred posture to where a hand is to get, and in a control period.
 _PLANNING_STEPS, _STEPS = 25, 2
 #: Stations that a plan may have.
@@ -119,8 +119,10 @@ class Planner:
         plans = [Plan(side, _stations(layout, goal, side, self._arms.radius)) for side in (LEFT, RIGHT)]
         errors = self._errors(layout, goal, plans)
         aside = layout.things[layout.slot(goal.kind)].place[1]
-        able = [plan for plan, error in zip(plans, errors, strict=True) if error < _REACHED]
-        return min(able, key=lambda plan: abs(aside - _SHOULDERS[plan.side]), default=None)
+        costs = [error + _ASIDE * abs(aside - _SHOULDERS[p.side]) for p, error in zip(plans, errors, strict=True)]
+        free = [goal.skill is not Skill.POINT or _passes(layout, goal, p.side, self._arms.radius) for p in plans]
+        able = [(cost, i) for i, cost in enumerate(costs) if errors[i] < _REACHED and free[i]]
+        return plans[min(able)[1]] if able else None
 
     def _errors(self, layout: Layout, goal: Goal, plans: Sequence[Plan]) -> list[float]:
         """By how much arms miss the worst of their stations [m]."""
@@ -129,7 +131,7 @@ class Planner:
         rows = [(plan.side, s) for plan in plans for s in plan.stations if s.way is not _Way.POSTURE]
         side, aims = np.array([side for side, _ in rows]), np.array([s.way is _Way.AIM for _, s in rows])
         points = np.array([centre + station.point for _, station in rows])
-        preferred = joints = _preferred(side, aims)
+        preferred = joints = _preferred(side)
         place, turn = np.tile(self._torso, (len(rows), 1)), np.tile(np.eye(3), (len(rows), 1, 1))
         error = np.zeros(len(rows))
         for _ in range(_PLANNING_STEPS):
@@ -142,10 +144,9 @@ class Planner:
         return [float(error[side == plan.side].max()) for plan in plans]
 
 
-def _preferred(side: NDArray[np.integer], aims: NDArray[np.bool_]) -> Float64:
+def _preferred(side: NDArray[np.integer]) -> Float64:
     """Postures to go to where there is a choice, (N, 4) [rad]."""
-    table = np.array([[mirrored(posture, s) for s in (LEFT, RIGHT)] for posture in (_PREFERRED, _AIMING)])
-    return table[aims.astype(int), side]
+    return np.array([mirrored(_PREFERRED, s) for s in (LEFT, RIGHT)])[side]
 
 
 def _waving(side: int) -> tuple[Station, ...]:
@@ -162,7 +163,7 @@ def _stations(layout: Layout, goal: Goal, side: int, radius: float) -> tuple[Sta
         down = (0.0, 0.0, size + radius - _PRESS)
         return (raised, above, Station(_Way.HAND, point=down, follows=True, speed=_SLOW_SPEED))
     if goal.skill is Skill.POINT:
-        return (raised, Station(_Way.AIM))
+        return (raised, Station(_Way.HAND, point=(-0.07, 0.0, over)), Station(_Way.AIM))
     way = 1.0 if goal.skill is Skill.PUSH_LEFT else -1.0
     beside, low = -way * (size + radius + _OFF), radius + _OVER_TABLE - size
     pushed = way * (_PUSH - size - radius)
@@ -189,6 +190,19 @@ def _room(layout: Layout, goal: Goal, radius: float) -> bool:
             return False
         between = 1.42 * thing.size + wide * other.size
         if abs(seen[0]) < between and 0.0 < way * seen[1] < between + _PUSH:
+            return False
+    return True
+
+
+def _passes(layout: Layout, goal: Goal, side: int, radius: float) -> bool:
+    """Whether nothing lies under the arm that points, which is low, from its shoulder to the thing."""
+    slot = layout.slot(goal.kind)
+    shoulder, way = np.array([0.0, _SHOULDERS[side]]), np.array(layout.things[slot].place)
+    way = way - shoulder
+    for other in (other for index, other in enumerate(layout.things) if index != slot):
+        seen = np.array(other.place) - shoulder
+        along = np.clip(seen @ way / (way @ way), 0.0, 1.0)
+        if np.linalg.norm(seen - along * way) < radius + other.size + 0.015:
             return False
     return True
 
@@ -310,7 +324,7 @@ class Expert:
         """Move the reference of the joints by what a control period allows."""
         p, arms = self._progress, self._arms
         begun = p.joints.copy()
-        preferred = _preferred(p.side, way == _Way.AIM)
+        preferred = _preferred(p.side)
         for _ in range(_STEPS):
             reach = arms.reach(p.side, place, turn, p.joints)
             jacobian, missed = _task(reach, p.lead, way == _Way.AIM, thing)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+from numpy.typing import NDArray
 from scipy.ndimage import uniform_filter1d
 from scipy.spatial.transform import Rotation
 
@@ -73,7 +76,7 @@ class Reference:
         self.places = _places(self.qpos, contract)
         self.command = _command(self.qvel, self.orientation, contract.robot.control_period)
 
-    def signal(self, row: Array) -> Float64:
+    def signal(self, row: NDArray[np.integer[Any]]) -> Float64:
         """What the policy sees of where he is in the clip: sine and cosine of up to half a turn, (..., 2)."""
         angle = np.pi * (np.minimum(row, self.last - 1) % self._round) / self._round
         return np.stack((np.sin(angle), np.cos(angle)), axis=-1)
@@ -107,7 +110,7 @@ def _places(qpos: Float64, contract: Contract) -> Float64:
     return np.concatenate(found)
 
 
-def _command(qvel: Float64, orientation: Float64, period: float) -> Float64:
+def _command(qvel: Float64, orientation: Array, period: float) -> Float64:
     heading = np.asarray(yaw(orientation))
     c, s = np.cos(heading), np.sin(heading)
     ahead, left = c * qvel[:, 0] + s * qvel[:, 1], c * qvel[:, 1] - s * qvel[:, 0]

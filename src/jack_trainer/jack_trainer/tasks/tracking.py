@@ -24,6 +24,7 @@ from jack_sim.batch import BatchWorld
 from jack_sim.randomization import OFF, Randomization
 from jack_sim.randomizer import Randomizer
 from jack_trainer.imitation.mocap.motion import MotionClip
+from jack_trainer.imitation.movement import Rows
 from jack_trainer.tasks.environment import Observation, Transition
 from jack_trainer.tasks.reference import ENDS, Places, Reference
 
@@ -173,7 +174,7 @@ class Tracking:
         terms = {name: float(part.mean()) for name, part in parts.items()} | {"mpjpe": float(self.error.mean())}
         return self._period * np.sum(list(parts.values()), axis=0), terms, lost
 
-    def _encode(self, state: RobotState, ids: Array) -> Float32:
+    def _encode(self, state: RobotState, ids: Rows) -> Float32:
         """The newest frame of some robots, (k, D), of their readings (k, ...)."""
         contract = self.contract
         return contract.observation.encode(
@@ -187,7 +188,7 @@ class Tracking:
         told = np.concatenate((truth.velocity, off - self.clip.command[row], truth.slope), -1, dtype=np.float32)
         return Observation(self._history.frames, encode_command(self.clip.command[row]), told)
 
-    def _start(self, ids: Array, first: int | None = None) -> None:
+    def _start(self, ids: Rows, first: int | None = None) -> None:
         """Begin new episodes, and their histories with the first frame."""
         config, world, k = self.config, self.world, len(ids)
         rows = self._random.integers(0, self.clip.starts, k) if first is None else np.full(k, first)
