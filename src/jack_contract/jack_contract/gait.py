@@ -180,7 +180,8 @@ class _OwnBeat(GaitSpec):
 @lru_cache
 def _paced(gait: GaitSpec, period: float) -> GaitSpec:
     own: dict[str, Any] = {entry.name: getattr(gait, entry.name) for entry in fields(GaitSpec)}
-    return _OwnBeat(**own | {"period": require_period(period)}, hurried=gait.period)
+    own["period"] = require_period(period)
+    return _OwnBeat(**own, hurried=gait.period)
 
 
 def _settled(phase: Array) -> Float64:

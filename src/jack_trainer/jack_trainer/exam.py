@@ -107,7 +107,8 @@ class PolicyActor:
         """Load a file that `Policy.load` has found fit."""
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 3
-        self._session = onnxruntime.InferenceSession(policy_file.part(path.read_bytes(), (ACTION,)), options, providers=["CPUExecutionProvider"])
+        acts = policy_file.part(path.read_bytes(), (ACTION,))
+        self._session = onnxruntime.InferenceSession(acts, options, providers=["CPUExecutionProvider"])
         self._commanded = COMMAND in {given.name for given in self._session.get_inputs()}
 
     def __call__(self, observation: Observation) -> Float32:

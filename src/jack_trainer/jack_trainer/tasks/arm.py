@@ -12,7 +12,7 @@ import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
-from jack_contract.arrays import Array, Float64
+from jack_contract.arrays import Array
 from jack_contract.robot import RobotSpec
 
 SIDES = ("left", "right")
@@ -30,14 +30,14 @@ class Reach:
     """Where arms are. J is the derivative by the four joints."""
 
     #: in world, (N, 3) [m]
-    elbow: Float64
-    hand: Float64
+    elbow: Array
+    hand: Array
     #: from elbow to hand, unit vectors, (N, 3)
-    direction: Float64
+    direction: Array
     #: of elbow and hand, (N, 3, 4) [m/rad], and of the direction [1/rad]
-    elbow_by_joint: Float64
-    hand_by_joint: Float64
-    direction_by_joint: Float64
+    elbow_by_joint: Array
+    hand_by_joint: Array
+    direction_by_joint: Array
 
 
 class Arms:
@@ -86,12 +86,12 @@ class Arms:
             np.cross(along, direction[:, None]).swapaxes(1, 2),
         )
 
-    def clip(self, side: NDArray[np.integer], joints: Array) -> Float64:
+    def clip(self, side: NDArray[np.integer], joints: Array) -> Array:
         """Joints (N, 4) [rad] within their limits."""
         return np.clip(joints, self.lower[side], self.upper[side])
 
 
-def solve(jacobian: Array, error: Array, joints: Array, preferred: Array) -> Float64:
+def solve(jacobian: Array, error: Array, joints: Array, preferred: Array) -> Array:
     """A step of the joints that makes errors smaller.
 
     Args:
@@ -110,12 +110,12 @@ def solve(jacobian: Array, error: Array, joints: Array, preferred: Array) -> Flo
     return np.linalg.solve(squares, right[..., None])[..., 0]
 
 
-def _turned(matrices: Array, vectors: Array) -> Float64:
+def _turned(matrices: Array, vectors: Array) -> Array:
     """Matrices (N, m, k) times vectors (N, k)."""
     return (matrices @ vectors[..., None])[..., 0]
 
 
-def _rotation(axis: int, angle: Array) -> Float64:
+def _rotation(axis: int, angle: Array) -> Array:
     """About x, y or z, (N,) [rad] -> (N, 3, 3)."""
     matrix = np.zeros((len(angle), 3, 3))
     c, s = np.cos(angle), np.sin(angle)

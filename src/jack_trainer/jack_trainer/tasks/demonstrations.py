@@ -164,7 +164,7 @@ class Demonstrator:
             "frame": frame,
             "command": pace,
             "action": contract.action.action(contract.robot, wanted - offsets),
-            "row": to_rows(contract, wanted, velocity, ~self.expert.free),
+            "row": to_rows(contract, wanted, velocity, 1.0 - self.expert.free),
             "picture": age // PICTURE_EVERY,
             "place": self._place(),
             "pixel": self._pixel,

@@ -247,7 +247,7 @@ class _Progress:
         self.way = np.zeros((n, _MOST), np.int64)
         self.posture, self.point = np.zeros((n, _MOST, COUNT)), np.zeros((n, _MOST, 3))
         self.follows, self.speed = np.zeros((n, _MOST), bool), np.ones((n, _MOST))
-        self.joints = np.zeros((n, COUNT))
+        self.joints: Array = np.zeros((n, COUNT))
         self.lead = np.zeros((n, 3))
         self.fresh = np.ones(n, bool)
         self.origin = np.zeros((n, 3))
@@ -300,7 +300,8 @@ class Expert:
     def arms(self, targets: Array) -> Float64:
         """Joint targets (N, n) [rad] of the legs' policy with the arms as the expert has them, (N, n) [rad]."""
         p, arms, robots = self._progress, self._arms, np.arange(self._task.count)
-        measured = self._task.world.state().joint_position[robots[:, None], arms.indices[p.side]]
+        state = self._task.world.state()
+        measured = state.joint_position[robots[:, None], arms.indices[p.side]].astype(np.float64)
         scene, (place, turn) = self._task.scene(), self._task.torso()
         hand = scene.hands[robots, p.side]
         now = np.minimum(p.station, _MOST - 1)

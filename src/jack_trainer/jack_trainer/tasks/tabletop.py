@@ -72,8 +72,8 @@ class Scene:
     """What only the simulator knows of N robots and their tables."""
 
     #: of the pelvis in world, (N, 3) [m], and its heading, (N,) [rad]
-    pelvis: Float64
-    heading: Float64
+    pelvis: Array
+    heading: Array
     #: (N,) [m/s]
     speed: Float64
     #: of left and right arm in world, (N, 2, 3) [m]; the direction from elbow to hand, unit vectors
