@@ -93,12 +93,15 @@ def test_processor_time_is_that_of_the_process_alone():
 
     from realtime import processor_time
 
-    with subprocess.Popen([sys.executable, "-c", "while True: pass"]) as busy:
-        with subprocess.Popen(["sleep", "60"]) as idle:
-            time.sleep(0.5)
-            spent = {child: processor_time(child.pid) for child in (busy, idle)}
-            idle.kill()
-        busy.kill()
+    busy = subprocess.Popen([sys.executable, "-c", "while True: pass"])
+    idle = subprocess.Popen(["sleep", "60"])
+    try:
+        time.sleep(0.5)
+        spent = {child: processor_time(child.pid) for child in (busy, idle)}
+    finally:
+        for child in (busy, idle):
+            child.kill()
+            child.wait()
     assert 0.02 < spent[busy] < 1.0 and spent[idle] < 0.02
 
 
@@ -206,8 +209,10 @@ def test_a_trial_teaches_the_variant_and_examines_the_policy_file_that_came_of_i
     variant = trials.Variant(contract, lesson, perceptrons)
     found = trials.attempt("mlp", TrainOptions("walk", environments=4, seed=3), variant, seconds=1e-9)
     (student,) = students
-    assert isinstance(student.brain, Perceptrons) and student.phase is lesson and student.contract is contract
-    assert student.brain.log_std.exp().allclose(torch.tensor(lesson.noise), atol=0.1)
+    assert (
+        isinstance(student.learner.brain, Perceptrons) and student.phase is lesson and student.contract is contract
+    )
+    assert student.learner.brain.log_std.exp().allclose(torch.tensor(lesson.noise), atol=0.1)
     assert (found.side, found.seed, found.reason, found.steps) == ("mlp", 3, "stopped", student.step)
     assert found.steps == 4 * lesson.ppo.rollout  # the clock is looked at before each update
     assert found.survived == 3 and found.mean_time == pytest.approx(0.4)
