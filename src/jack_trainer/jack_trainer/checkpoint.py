@@ -22,7 +22,7 @@ import torch
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load, save
-from torch import Tensor
+from torch import Tensor, nn
 
 from jack_contract.errors import JackError
 from jack_trainer.files import sync, write_through
@@ -104,6 +104,24 @@ def part(tensors: Mapping[str, Tensor], name: str) -> dict[str, Tensor]:
     """The tensors of one part, without its prefix."""
     prefix = f"{name}."
     return {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
+
+
+def joined(parts: Mapping[str, Mapping[str, Tensor]]) -> dict[str, Tensor]:
+    """The inverse of `part`, for all parts."""
+    return {f"{name}.{key}": tensor for name, tensors in parts.items() for key, tensor in tensors.items()}
+
+
+def load_brains(tensors: Mapping[str, Tensor], **brains: nn.Module) -> None:
+    """Give brains the weights of the parts of their names.
+
+    Raises:
+        JackError: they are of another size.
+    """
+    try:
+        for name, brain in brains.items():
+            brain.load_state_dict(part(tensors, name))
+    except RuntimeError as error:  # torch's own message has a line for every tensor
+        raise JackError("It holds a brain of another size; add --brain to match.") from error
 
 
 def write_checkpoint(

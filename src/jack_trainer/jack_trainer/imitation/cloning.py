@@ -25,7 +25,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from jack_brain.network.brain import Brain, Inputs
 from jack_contract.errors import JackError
-from jack_trainer.checkpoint import LearnerNumbers, flatten_optimiser, part, restore_optimiser
+from jack_trainer.checkpoint import LearnerNumbers, flatten_optimiser, joined, load_brains, part, restore_optimiser
 from jack_trainer.evaluate import Actor
 from jack_trainer.imitation.dagger import Practice, PracticeConfig
 from jack_trainer.imitation.dataset import Demonstrations, samples
@@ -148,7 +148,7 @@ class Cloning:
     @property
     def broken(self) -> int:
         """How often so far a robot began anew because its physics or action was no number."""
-        return getattr(self._practice.environment, "broken", 0) if self._practice else 0
+        return self._practice.environment.broken if self._practice else 0
 
     @property
     def rate(self) -> float:
@@ -185,7 +185,7 @@ class Cloning:
         if self._practice is not None:
             state = self._practice.environment.state_dict()
             parts["environment"] = {name: torch.from_numpy(array) for name, array in state.items()}
-        return {f"{name}.{key}": tensor for name, tensors in parts.items() for key, tensor in tensors.items()}
+        return joined(parts)
 
     def numbers(self) -> LearnerNumbers:
         """See `Learner.numbers`."""
@@ -205,14 +205,8 @@ class Cloning:
         own = part(tensors, "cloning")
         if not own or not torch.equal(own["bags"], self._mark_of_bags()):
             raise JackError("It learnt from other bags. Name the same ones, or start anew without --resume.")
-        try:
-            self.brain.load_state_dict(part(tensors, "brain"))
-            self.average.load_state_dict(part(tensors, "average"))
-            self._running.load_state_dict(part(tensors, "running"))
-            if self._old is not None:
-                self._old.load_state_dict(part(tensors, "old"))
-        except RuntimeError as error:  # torch's own message has a line for every tensor
-            raise JackError("It is of a brain of another size; add --brain to match.") from error
+        old = {} if self._old is None else {"old": self._old}
+        load_brains(tensors, brain=self.brain, average=self.average, running=self._running, **old)
         restore_optimiser(self.optimiser, part(tensors, "optimiser"), numbers.rate)
         self.random.set_state(own["random"])
         self._count, self._stale, self._best = int(own["count"]), int(own["stale"]), float(own["best"])
@@ -225,8 +219,7 @@ class Cloning:
     ) -> None:
         practice.resume({name: tensor.numpy() for name, tensor in state.items()}, numbers.random, rounds)
         practice.episodes.restore(numbers.episode_returns, numbers.episode_lengths, numbers.terms)
-        if hasattr(practice.environment, "broken"):
-            practice.environment.broken = numbers.broken
+        practice.environment.broken = numbers.broken
         self._take_up(practice.rounds)
 
     # -- what is learnt from

@@ -30,7 +30,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from jack_brain.chunk import DARKNESS, SILENCE, arm_columns
 from jack_brain.network.brain import Brain, Inputs
 from jack_contract.errors import JackError
-from jack_trainer.checkpoint import LearnerNumbers, flatten_optimiser, part, restore_optimiser
+from jack_trainer.checkpoint import LearnerNumbers, flatten_optimiser, joined, load_brains, part, restore_optimiser
 from jack_trainer.imitation.augment import AugmentConfig, augment
 from jack_trainer.imitation.prefetch import Prefetch
 from jack_trainer.imitation.samples import Samples
@@ -208,7 +208,7 @@ class Seeing:
             "optimiser": flatten_optimiser(self.optimiser),
             "seeing": {"count": torch.tensor(self._count), "averaged": self._averaged.n_averaged},
         }
-        return {f"{name}.{key}": tensor for name, tensors in parts.items() for key, tensor in tensors.items()}
+        return joined(parts)
 
     def numbers(self) -> LearnerNumbers:
         """See `Learner.numbers`; each batch has its own chance, from the seed and its number."""
@@ -218,14 +218,9 @@ class Seeing:
     def restore(self, tensors: Mapping[str, Tensor], numbers: LearnerNumbers) -> None:
         """See `Learner.restore`."""
         own = part(tensors, "seeing")
-        try:
-            if not own or dict(numbers.random) != dict(self.numbers().random):
-                raise JackError("It learnt otherwise, or from another seed. Start anew, without --resume.")
-            self.brain.load_state_dict(part(tensors, "brain"))
-            self.average.load_state_dict(part(tensors, "average"))
-            self._before.load_state_dict(part(tensors, "before"))
-        except RuntimeError as error:  # torch's own message has a line for every tensor
-            raise JackError("It is of a brain of another size; add --brain to match.") from error
+        if not own or dict(numbers.random) != dict(self.numbers().random):
+            raise JackError("It learnt otherwise, or from another seed. Start anew, without --resume.")
+        load_brains(tensors, brain=self.brain, average=self.average, before=self._before)
         restore_optimiser(self.optimiser, part(tensors, "optimiser"), numbers.rate)
         self._averaged.n_averaged.copy_(own["averaged"])
         self._count = int(own["count"])

@@ -126,7 +126,7 @@ class Judge:
             "memory": {"rows": self._memory, "written": self._written},
             "chance": {"random": self.random.get_state()},
         }
-        return {f"{part}.{name}": tensor for part, tensors in parts.items() for name, tensor in tensors.items()}
+        return storage.joined(parts)
 
     def restore(self, tensors: Mapping[str, Tensor]) -> None:
         """Go on from `tensors` of a judge of the same size.

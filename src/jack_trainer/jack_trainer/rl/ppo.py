@@ -173,7 +173,7 @@ class PPO:
             "environment": {name: torch.from_numpy(a) for name, a in self.environment.state_dict().items()},
             "exploration": {"random": self.random.get_state(), "averaged": self.averaged},
         }
-        return {f"{part}.{name}": tensor for part, tensors in parts.items() for name, tensor in tensors.items()}
+        return storage.joined(parts)
 
     def numbers(self) -> LearnerNumbers:
         """All it needs besides."""
@@ -192,11 +192,7 @@ class PPO:
         Raises:
             JackError: another size of brain, or another number of environments.
         """
-        try:
-            self.brain.load_state_dict(storage.part(tensors, "brain"))
-            self.average.load_state_dict(storage.part(tensors, "average"))
-        except RuntimeError as error:  # torch's own message has a line for every tensor
-            raise JackError("It holds a brain of another size; add --brain to match.") from error
+        storage.load_brains(tensors, brain=self.brain, average=self.average)
         storage.restore_optimiser(self.optimiser, storage.part(tensors, "optimiser"), numbers.rate)
         exploration = storage.part(tensors, "exploration")
         self.random.set_state(exploration["random"])

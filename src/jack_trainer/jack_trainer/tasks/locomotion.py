@@ -19,10 +19,9 @@ from jack_sim.scene import REACH
 from jack_trainer.tasks.capture import landing_error, standing_error
 from jack_trainer.tasks.environment import Observation, Transition
 from jack_trainer.tasks.lessons import LocomotionConfig
+from jack_trainer.tasks.memory import put_away, take_up
 from jack_trainer.tasks.rewards import TERMS, Motion, total_reward
 
-#: What belongs to the randomised bodies in a `state_dict`.
-_BODY = "body."
 #: Value of the reward term `velocity`, 0 to 1, from which on the curriculum grows.
 _FOLLOWING = 0.45
 #: How fast the curriculum grows while everybody follows and nobody falls [1/s].
@@ -115,17 +114,11 @@ class Locomotion:
 
     def state_dict(self) -> dict[str, NDArray[Any]]:
         """Physics, histories and ages as copies, by name; the random numbers' state is in `random`."""
-        bodies = {f"{_BODY}{name}": array for name, array in self._randomizer.state_dict().items()}
-        return bodies | {name: array.copy() for name, array in self._arrays().items()}
+        return put_away(self._randomizer, self._arrays())
 
     def load_state_dict(self, state: dict[str, NDArray[Any]]) -> Observation:
         """Go on from a `state_dict` of an environment of the same size; returns the observation it ended with."""
-        self._randomizer.load_state_dict(
-            {name.removeprefix(_BODY): array for name, array in state.items() if name.startswith(_BODY)}
-        )
-        self._history.fill(np.arange(self.count), self._history.frames[:, -1])  # they are no first frames
-        for name, array in self._arrays().items():
-            array[...] = state[name]
+        take_up(state, self._randomizer, self._history, self._arrays())
         self._randomizer.share = self.level
         if self.config.incline:
             self.world.incline(np.arange(self.count), self.world.slope.copy())

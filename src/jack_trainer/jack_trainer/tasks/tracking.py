@@ -26,6 +26,7 @@ from jack_sim.randomizer import Randomizer
 from jack_trainer.imitation.mocap.motion import MotionClip
 from jack_trainer.imitation.movement import Rows
 from jack_trainer.tasks.environment import Observation, Transition
+from jack_trainer.tasks.memory import put_away, take_up
 from jack_trainer.tasks.reference import ENDS, Places, Reference
 
 _BODY = "body."
@@ -117,17 +118,11 @@ class Tracking:
 
     def state_dict(self) -> dict[str, NDArray[Any]]:
         """Physics, histories and places in the clip as copies, by name."""
-        bodies = {f"{_BODY}{name}": array for name, array in self._randomizer.state_dict().items()}
-        return bodies | {name: array.copy() for name, array in self._arrays().items()}
+        return put_away(self._randomizer, self._arrays())
 
     def load_state_dict(self, state: dict[str, NDArray[Any]]) -> Observation:
         """Go on from a `state_dict` of an environment of the same size and clip."""
-        self._randomizer.load_state_dict(
-            {name.removeprefix(_BODY): array for name, array in state.items() if name.startswith(_BODY)}
-        )
-        self._history.fill(np.arange(self.count), self._history.frames[:, -1])  # they are no first frames
-        for name, array in self._arrays().items():
-            array[...] = state[name]
+        take_up(state, self._randomizer, self._history, self._arrays())
         return self._seen()
 
     @property
