@@ -40,8 +40,12 @@ pytestmark = [pytest.mark.ros, pytest.mark.slow]
 
 #: Enough for a machine that has much else to do [s].
 PATIENCE = 60.0
+#: How long he stands before he walks [s].
+STAND = 4.0
 #: How long he walks [s], how fast [m/s], and how far he must get at least [m].
 WALK, SPEED, FAR = 8.0, 0.4, 1.5
+#: What the brain says of a machine that was busy with something else, and how often that may be.
+LATE, ATTEMPTS = "No new sensor readings", 3
 #: Of a policy that is offered [s].
 TRIAL = 2.0
 
@@ -160,16 +164,33 @@ def sibling(policy: bytes) -> bytes:
 
 
 def begin(onlooker: Onlooker, commands: Ours | Ros2) -> None:
-    """Wait until he is driven; where a reading was late, while all starts at once, as an operator would."""
+    """Wait until he is driven, and has been for a while; where a reading was late, do as an operator would."""
+    since = time.monotonic()
 
     def begun() -> bool:
+        nonlocal since
+        if onlooker.brain.mode != JointCommand.RUN or onlooker.driver.state != DriverStatus.DRIVING:
+            since = time.monotonic()
         if onlooker.brain.state == BrainStatus.FAULT:
             commands.trigger("brain/reset_fault")
         elif onlooker.brain.mode == JointCommand.RUN and onlooker.driver.state == DriverStatus.DAMPING:
             commands.trigger("driver/reset")
-        return onlooker.brain.mode == JointCommand.RUN and onlooker.driver.state == DriverStatus.DRIVING
+        return time.monotonic() - since > STAND
 
     onlooker.until(begun, "he is not driven")
+
+
+def walk(onlooker: Onlooker, commands: Ours | Ros2) -> float:
+    """Have him stand, and then walk; how far he got [m]. Once more if a machine too busy brought a reading late."""
+    for _ in range(ATTEMPTS):
+        begin(onlooker, commands)
+        assert onlooker.height > 0.6, "he fell, standing"
+        begun = onlooker.odometry.pose.pose.position.x
+        onlooker.watch(WALK, SPEED)
+        if not onlooker.brain.fault.startswith(LATE):
+            break
+    assert onlooker.height > 0.6, f"he fell, walking; brain: {onlooker.brain}"
+    return onlooker.odometry.pose.pose.position.x - begun
 
 
 NEEDS_ROS2 = pytest.mark.skipif(
@@ -189,12 +210,7 @@ def test_what_the_deploy_launch_drives_may_as_well_be_hardware(front_end, onlook
         assert (commands.state("brain"), commands.state("driver")) == ("active", "active")
         topics = dict(onlooker.node.get_topic_names_and_types())
         assert not {"/clock", "/odom", "/tf"} & {name for name in topics if onlooker.node.count_publishers(name)}
-        onlooker.watch(4.0)
-        assert onlooker.height > 0.6, "he fell, standing"
-        begun = onlooker.odometry.pose.pose.position.x
-        onlooker.watch(WALK, SPEED)
-        assert onlooker.height > 0.6, "he fell, walking"
-        assert onlooker.odometry.pose.pose.position.x - begun > FAR
+        assert walk(onlooker, commands) > FAR
         onlooker.watch(1.0)
         first = onlooker.brain.swaps
         heir = tmp_path / "heir.onnx"
