@@ -90,7 +90,7 @@ def rosbags(path: Path, robot: RobotSpec) -> Tensors:
 
 def mcap_ros2(path: Path, robot: RobotSpec) -> Tensors:
     """The reader and decoder of mcap-ros2-support."""
-    from mcap_ros2.reader import read_ros2_messages
+    from mcap_ros2.reader import read_ros2_messages  # pyright: ignore[reportMissingImports] - a peer
 
     (file,) = path.glob("*.mcap")
     return _gathered((entry.channel.topic, entry.ros_msg) for entry in read_ros2_messages(file))
