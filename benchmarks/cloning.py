@@ -119,8 +119,8 @@ class Course:
         import torch
 
         from jack_brain.network.brain import Brain
-        from jack_trainer.exam import PolicyActor
         from jack_trainer.imitation.cloning import Cloning
+        from jack_trainer.policy_actor import PolicyActor
 
         torch.manual_seed(seed)
         brain = self._parent() if side in ("overwritten", "rehearsed") else Brain(self.contract)
@@ -167,8 +167,8 @@ class Course:
 
     def _examined(self, side: str, seed: int, seconds: float, learner: Cloning | None) -> Trial:
         from jack_trainer.evaluate import evaluate
-        from jack_trainer.exam import PolicyActor
         from jack_trainer.phases import phase
+        from jack_trainer.policy_actor import PolicyActor
         from jack_trainer.rl.acting import actor
 
         demonstrator, before = PolicyActor(self.policy), actor(self._parent())

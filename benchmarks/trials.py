@@ -82,7 +82,7 @@ def attempt(side: str, options: TrainOptions, variant: Variant, seconds: float =
     begun, load = time.monotonic(), os.getloadavg()[0]
     from jack_brain.network.brain import Brain
     from jack_trainer.evaluate import evaluate
-    from jack_trainer.exam import PolicyActor
+    from jack_trainer.policy_actor import PolicyActor
     from jack_trainer.school import School
 
     with tempfile.TemporaryDirectory() as runs:

@@ -40,7 +40,7 @@ class Course:
         """Look whether all is there that the phases need; nothing is trained or written yet.
 
         Raises:
-            JackError: an unknown phase, missing bags or clips, nothing to go on from.
+            JackError: an unknown phase, missing bags, clips or scenes, nothing to go on from.
         """
         if options.resume is not None and options.parent is not None:
             raise JackError("A run that goes on has begun already: leave out --from, or --resume.")
@@ -103,6 +103,7 @@ def _as_begun(options: TrainOptions, run: Path) -> TrainOptions:
         bags=options.bags or _paths(begun.get("bags")),
         teacher=options.teacher or (Path(str(begun["teacher"])) if begun.get("teacher") else None),
         clips=options.clips or _paths(begun.get("clips")),
+        scenes=options.scenes or _paths(begun.get("scenes")),
     )
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,6 +36,8 @@ class Evaluation:
     velocity_error: float = 0.0
     #: the same of the yaw rate [rad/s]
     yaw_rate_error: float = 0.0
+    #: by what he was told, the share of it that he did; empty where he is told nothing
+    done: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def survival(self) -> float:

@@ -5,22 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-import numpy as np
-import onnxruntime
-
-from jack_brain import policy_file
 from jack_brain.policy import Policy
-from jack_brain.policy_file import ACTION, COMMAND, PROPRIOCEPTION
-from jack_contract.arrays import Float32
 from jack_contract.contract import default_contract
 from jack_contract.errors import JackError
-from jack_contract.observation import COMMAND_SIZE
 from jack_launch.graphs import newest_policy
 from jack_trainer.checkpoint import newest_published, policy_of
 from jack_trainer.evaluate import Evaluation, evaluate
 from jack_trainer.phases import Phase, phase
+from jack_trainer.policy_actor import PolicyActor
 from jack_trainer.scorecard import Score, scorecard
-from jack_trainer.tasks.environment import Observation
+from jack_trainer.table_exam import evaluate_at_table
 
 
 @dataclass(frozen=True)
@@ -44,6 +38,14 @@ class ExamResult:
 
     def __str__(self) -> str:
         scored, phase = self.evaluation, self.phase
+        if scored.done:
+            return (
+                f"{scored.survived} of {scored.episodes} trials ended on his feet (needed: {phase.survival:.0%}).\n"
+                + "\n".join(
+                    f"{told}: {share:.0%} done{_needed(phase, told)}" for told, share in scored.done.items()
+                )
+                + f"\nThe policy has learnt from {self.step:,} steps."
+            )
         allowed = (phase.velocity_error, phase.yaw_rate_error) if phase.follows else ("any", "any")
         return (
             f"{scored.survived} of {scored.episodes} episodes ended on his feet "
@@ -53,6 +55,10 @@ class ExamResult:
             f"In the mean: {scored.mean_time:.1f} s on his feet, return {scored.mean_return:.1f}. "
             f"The policy has learnt from {self.step:,} steps."
         )
+
+
+def _needed(phase: Phase, told: str) -> str:
+    return f" (needed: {phase.done[told]:.0%})" if told in phase.done else ""
 
 
 def examine(path: Path, episodes: int = 100, seed: int = 1, worlds: bool = False) -> ExamResult:
@@ -72,11 +78,13 @@ def examine(path: Path, episodes: int = 100, seed: int = 1, worlds: bool = False
     policy = Policy.load(path, contract)
     taught = phase(policy.phase)
     exam = replace(taught.exam, gait_period=policy.gait_period)
-    if not worlds:
-        evaluation = evaluate(PolicyActor(path), contract, exam, episodes, seed)
-        return ExamResult(path, policy.step, evaluation, taught)
-    card = scorecard(PolicyActor(path), contract, exam, episodes, seed)
-    return ExamResult(path, policy.step, card.exam, taught, card.scores)
+    card = scorecard(PolicyActor(path), contract, exam, episodes, seed) if worlds else None
+    if taught.table is not None:
+        table = replace(taught.table, trials=episodes)
+        evaluation = evaluate_at_table(path, contract, table, seed)
+    else:
+        evaluation = card.exam if card else evaluate(PolicyActor(path), contract, exam, episodes, seed)
+    return ExamResult(path, policy.step, evaluation, taught, card.scores if card else [])
 
 
 def find_policy(place: Path | None, runs: Path) -> Path:
@@ -98,23 +106,3 @@ def find_policy(place: Path | None, runs: Path) -> Path:
             f"There is no policy in {where}. Give a policy file, a checkpoint or a run; ./jack train makes one."
         )
     return found
-
-
-class PolicyActor:
-    """A policy file that decides for many robots at once."""
-
-    def __init__(self, path: Path) -> None:
-        """Load a file that `Policy.load` has found fit."""
-        options = onnxruntime.SessionOptions()
-        options.log_severity_level = 3
-        acts = policy_file.part(path.read_bytes(), (ACTION,))
-        self._session = onnxruntime.InferenceSession(acts, options, providers=["CPUExecutionProvider"])
-        self._commanded = COMMAND in {given.name for given in self._session.get_inputs()}
-
-    def __call__(self, observation: Observation) -> Float32:
-        """Actions (N, n) for N observations; without a command, he is asked to stand still."""
-        feed = {PROPRIOCEPTION: observation.proprioception}
-        if self._commanded:
-            still = np.zeros((len(observation.proprioception), COMMAND_SIZE), np.float32)
-            feed[COMMAND] = still if observation.command is None else observation.command
-        return np.asarray(self._session.run([ACTION], feed)[0], np.float32)

@@ -13,17 +13,20 @@ from pathlib import Path
 from jack_trainer import transcript
 from jack_trainer.evaluate import Evaluation
 from jack_trainer.phases import Phase, phase
-from jack_trainer.tasks.lessons import LocomotionConfig
+from jack_trainer.tasks.lessons import LocomotionConfig, TableExam
 from jack_trainer.transcript import Entry, Score, Transcript
 
 #: How many fewer of the episodes may end on his feet, as a share of all.
 SURVIVAL = 0.02
+#: How much less he may do of what he is told, as a share of each kind: there are few trials of each.
+DONE = 0.10
 #: How much more he may err where he is told to go, as a share of what he erred by.
 TRACKING = 0.10
 #: Shares of episodes are sums of whole ones: what is lost is not more than allowed for being rounded.
 _ROUNDING = 1e-9
 #: Lives through an exam: what came of it.
-Examiner = Callable[[LocomotionConfig], Evaluation]
+Exam = LocomotionConfig | TableExam
+Examiner = Callable[[Exam], Evaluation]
 
 
 class Gate:
@@ -91,7 +94,7 @@ class Gate:
         Returns:
             What came of the exam of the phase.
         """
-        taught, held = self._taught, dict[LocomotionConfig, Evaluation]()
+        taught, held = self._taught, dict[Exam, Evaluation]()
 
         def examine(skill: Phase) -> Evaluation:
             task = exam_of(skill, taught, beat)
@@ -125,10 +128,11 @@ def scored(found: Evaluation) -> Score:
         survived=found.survived,
         velocity_error=found.velocity_error,
         yaw_rate_error=found.yaw_rate_error,
+        done=dict(found.done),
     )
 
 
-def exam_of(skill: Phase, taught: Phase, beat: float | None) -> LocomotionConfig:
+def exam_of(skill: Phase, taught: Phase, beat: float | None) -> Exam:
     """The exam of a skill for who was taught something since: with his reflexes and at his beat.
 
     On a robot they belong to the policy: who has learnt to walk takes a step when he stumbles, whatever he is told.
@@ -139,6 +143,8 @@ def exam_of(skill: Phase, taught: Phase, beat: float | None) -> LocomotionConfig
         beat: duration of the gait cycle that he walks at [s]; None: the contract's.
     """
     exam = skill.exam
+    if skill.table is not None:
+        return skill.table
     return replace(exam, alarm=exam.episode if taught.exam.alarm else 0.0, gait_period=beat)
 
 
@@ -163,6 +169,11 @@ def _lost(skill: Phase, before: Score, now: Score) -> list[str]:
         ("m/s", before.velocity_error, now.velocity_error),
         ("rad/s", before.yaw_rate_error, now.yaw_rate_error),
     )
+    lines += [
+        f"{skill.name}: of what he is told, {what}, he does {now.done.get(what, 0.0):.0%}, it was {then:.0%}"
+        for what, then in before.done.items()
+        if then - now.done.get(what, 0.0) > DONE + _ROUNDING
+    ]
     for unit, then, error in errors if skill.follows else ():
         if not error <= then * (1.0 + TRACKING) + _ROUNDING:
             lines.append(

@@ -10,14 +10,18 @@ from jack_brain.policy import Policy
 from jack_sim.batch import BatchWorld
 from jack_sim.randomization import Randomization
 from jack_sim.scene import TRAINING, load_model
-from jack_trainer.exam import PolicyActor, find_policy
+from jack_trainer.exam import find_policy
 from jack_trainer.imitation.cloning import Cloning
 from jack_trainer.imitation.dataset import Reading, read_demonstrations
+from jack_trainer.imitation.rehearsal import rehearsal
+from jack_trainer.imitation.seeing import Seeing, SeeingConfig
 from jack_trainer.learner import Learner
 from jack_trainer.parents import find_parent
 from jack_trainer.phases import Phase
+from jack_trainer.policy_actor import PolicyActor
 from jack_trainer.rl.amp import AMP
 from jack_trainer.rl.ppo import PPO
+from jack_trainer.scene_making import KEPT, TAUGHT, read_scenes
 from jack_trainer.sources import Sources
 from jack_trainer.tasks.lessons import LocomotionConfig
 from jack_trainer.tasks.locomotion import Locomotion
@@ -53,6 +57,8 @@ def make_learner(taught: Phase, start: Start, options: TrainOptions) -> Learner:
     if taught.style is not None:  # the clips give the beat
         place = _locomotion(taught, brain, options, taught.task.gait_period)
         return AMP(brain, place, start.sources.motions, taught.style, taught.ppo, options.seed)
+    if taught.seeing is not None:
+        return _seeing(taught, taught.seeing, start, options)
     if taught.cloning is None:
         return PPO(brain, _locomotion(taught, brain, options, beat), taught.ppo, options.seed)
     how = Reading(gait_period=beat, stumble_steps=taught.task.alarm > 0)
@@ -62,6 +68,19 @@ def make_learner(taught: Phase, start: Start, options: TrainOptions) -> Learner:
     place = _locomotion(replace(taught, task=replace(taught.task, curriculum=1.0)), brain, options, beat)
     corrects = PolicyActor(_policy(options.teacher, options, brain))
     return Cloning(brain, shown, taught.cloning, options.seed, place, corrects, start.folder)
+
+
+def _seeing(taught: Phase, config: SeeingConfig, start: Start, options: TrainOptions) -> Seeing:
+    brain, folders = start.brain, list(start.sources.scenes.values())
+    shown, kept = (
+        [scenes for folder in folders for scenes in read_scenes(folder, brain.contract, kind)]
+        for kind in (TAUGHT, KEPT)
+    )
+    easy = replace(taught, task=replace(taught.task, curriculum=1.0))
+    walking = rehearsal(
+        brain, lambda: _locomotion(easy, brain, options, start.gait_period), start.folder / "walked.npy"
+    )
+    return Seeing(brain, shown, config, options.seed, kept, walking)
 
 
 def _policy(teacher: Path, options: TrainOptions, brain: Brain) -> Path:

@@ -28,21 +28,22 @@ def transcript_of(parent: Parent) -> Transcript:
 
 def entry_of(phase: str, parent: Parent | None, sources: Sources) -> Entry:
     """The entry of a phase that begins."""
-    bags, clips = ({k: v.name for k, v in files.items()} for files in (sources.bags, sources.clips))
-    if parent is None:
-        return Entry(phase=phase, bags=bags, clips=clips)
-    return Entry(
-        phase=phase, begun=parent.step, parent=parent.digest, parent_phase=parent.phase, bags=bags, clips=clips
-    )
+    entry = Entry(phase=phase)
+    for what, files in sources.files.items():
+        setattr(entry, what, {digest: path.name for digest, path in files.items()})
+    if parent is not None:
+        entry.begun, entry.parent, entry.parent_phase = parent.step, parent.digest, parent.phase
+    return entry
 
 
 def require_same_sources(entry: Entry, sources: Sources) -> None:
-    """Refuse to go on with other bags or clips than a phase was begun with.
+    """Refuse to go on with other bags, clips or scenes than a phase was begun with.
 
     Raises:
         JackError: says which are other ones.
     """
-    for what, then, now in (("bags", entry.bags, sources.bags), ("clips", entry.clips, sources.clips)):
+    for what, now in sources.files.items():
+        then: dict[str, str] = getattr(entry, what)
         if then.keys() != now.keys():
             missing = ", ".join(name for digest, name in then.items() if digest not in now) or "none"
             new = ", ".join(path.name for digest, path in now.items() if digest not in then) or "none"

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from jack_brain import policy_file
 from jack_brain.network.brain import Brain
+from jack_brain.network.merge import MergeReport, merge
 from jack_contract.errors import JackError
 from jack_launch.graphs import PRETRAINED, pretrained_policy
 from jack_trainer import checkpoint as storage
@@ -47,22 +48,23 @@ class Parent:
         """Folder of the run, of a checkpoint."""
         return self.path.absolute().parents[1] if self.path.is_dir() else None
 
-    def teach(self, brain: Brain) -> None:
-        """Give a brain these weights, normalisers included.
+    def teach(self, brain: Brain) -> MergeReport:
+        """Give a brain these weights, normalisers included; returns what was kept, and what begins.
 
         A policy file has nothing that only a trainer needs: what is not in it stays as it is in the brain.
 
         Raises:
-            JackError: they are of another contract or size.
+            JackError: they are of another contract or size, or of a brain that can do what this one could not.
         """
         if self.contract_digest != brain.contract.digest:
             raise JackError(f"{self.path} was trained under another contract; nothing can go on from it.")
         try:
-            found = brain.load_state_dict(self.weights, strict=self.path.is_dir())
-        except RuntimeError as error:  # torch's own message has a line for every tensor
-            raise JackError(f"{self.path} holds a brain of another size; add --brain to match.") from error
-        if found.unexpected_keys:
-            raise JackError(f"{self.path} holds weights that this brain has no place for: {found.unexpected_keys}.")
+            report = merge(brain, self.weights)
+        except JackError as error:
+            raise JackError(f"{self.path}: {error}") from error
+        if lost := [name for name in report.dropped if name not in report.new]:
+            raise JackError(f"{self.path} holds weights that this brain has no place for: {', '.join(lost)}.")
+        return report
 
 
 def read_parent(place: Path) -> Parent:

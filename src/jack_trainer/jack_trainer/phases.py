@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from math import inf, isfinite
 from typing import Literal
 
+from jack_brain.chunk import ChunkSpec
 from jack_contract.errors import JackError, UnknownNameError
 from jack_trainer.evaluate import Evaluation
 from jack_trainer.imitation.cloning import CloningConfig
+from jack_trainer.imitation.seeing import SeeingConfig
 from jack_trainer.rl.amp import AmpConfig
 from jack_trainer.rl.ppo import PPOConfig
-from jack_trainer.tasks.lessons import EXAM, NATURAL, STAND, WALK, WALK_EXAM, LocomotionConfig
+from jack_trainer.tasks.instructions import Skill
+from jack_trainer.tasks.lessons import EXAM, NATURAL, STAND, WALK, WALK_EXAM, LocomotionConfig, TableExam
 
 
 @dataclass(frozen=True)
@@ -41,19 +45,31 @@ class Phase:
     style: AmpConfig | None = None
     #: how he learns from demonstrations instead; None: he does not
     cloning: CloningConfig | None = None
+    #: how he learns to do what he is told from scenes; None: he does not
+    seeing: SeeingConfig | None = None
+    #: which action chunks he makes then; None: none
+    chunk: ChunkSpec | None = None
+    #: what he is examined on then, instead: what he is told at a table; None: nothing
+    table: TableExam | None = None
+    #: and of that, by its kind, at least this share is to be done
+    done: Mapping[str, float] = field(default_factory=dict)
     #: whether its steps are used up in any case: its exam does not say how well he does what it is about
     thorough: bool = False
     #: whether this phase can only go on from another one's checkpoint
     advanced: bool = False
 
     @property
-    def learner(self) -> Literal["ppo", "amp", "cloning"]:
+    def learner(self) -> Literal["ppo", "amp", "cloning", "seeing"]:
         """What he learns with."""
+        if self.seeing:
+            return "seeing"
         return "cloning" if self.cloning else "amp" if self.style else "ppo"
 
     @property
-    def needs(self) -> Literal["bags", "clips", ""]:
+    def needs(self) -> Literal["bags", "clips", "scenes", ""]:
         """What he learns from besides, and cannot do without."""
+        if self.seeing:
+            return "scenes"
         return "bags" if self.cloning else "clips" if self.style else ""
 
     @property
@@ -67,6 +83,7 @@ class Phase:
             found.survival >= self.survival
             and found.velocity_error <= self.velocity_error
             and found.yaw_rate_error <= self.yaw_rate_error
+            and all(found.done.get(skill, 0.0) >= share for skill, share in self.done.items())
         )
 
     def surely_passes(self, found: Evaluation) -> bool:
@@ -109,6 +126,20 @@ PHASES: dict[str, Phase] = {
         yaw_rate_error=0.25,
         noise=0.5,
         style=AmpConfig(),
+        thorough=True,
+        advanced=True,
+    ),
+    "manipulation": Phase(
+        "manipulation",
+        WALK,
+        WALK_EXAM,
+        PPOConfig(),
+        steps=2_400_000,
+        survival=0.98,
+        table=TableExam(),
+        done={Skill.TOUCH: 0.8, Skill.POINT: 0.8, Skill.PUSH_LEFT: 0.6, Skill.PUSH_RIGHT: 0.6},
+        seeing=SeeingConfig(),
+        chunk=ChunkSpec(),
         thorough=True,
         advanced=True,
     ),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +15,13 @@ from jack_brain.network.export import PolicyExporter
 from jack_brain.network.presets import BrainSize, preset
 from jack_contract.contract import Contract, default_contract
 from jack_contract.errors import JackError
+from jack_contract.instruction import default_tokenizer
 from jack_trainer import __version__, breakdown, progress_file, transcript
 from jack_trainer import checkpoint as storage
 from jack_trainer.diary import Diary
 from jack_trainer.evaluate import Evaluation, evaluate
 from jack_trainer.files import write_json
-from jack_trainer.forgetting import Gate
+from jack_trainer.forgetting import Exam, Gate
 from jack_trainer.learner import LearningError
 from jack_trainer.learners import Start, gait_period, has_learnt_all, make_learner
 from jack_trainer.lineage import entry_of, require_same_sources, transcript_of
@@ -27,7 +29,8 @@ from jack_trainer.parents import read_parent
 from jack_trainer.phases import Phase, phase
 from jack_trainer.rl.acting import actor
 from jack_trainer.sources import Sources
-from jack_trainer.tasks.lessons import LocomotionConfig
+from jack_trainer.table_exam import evaluate_at_table
+from jack_trainer.tasks.lessons import TableExam
 from jack_trainer.training import Listener, Progress, TrainOptions, TrainResult
 
 #: From this age on the time between two exams grows with a training [s]: an exam takes 10 s of it.
@@ -81,6 +84,8 @@ class School:
         self.seconds = 0.0
         self.newest: Path | None = None
         self._speed = 0.0
+        if self.phase.chunk is not None:
+            network = partial(Brain, chunk=self.phase.chunk)
         brain = network(self.contract, preset(options.brain), self.phase.noise)
         parent = parent or (None if options.resume else options.parent)
         sources = (sources or Sources()).of(self.phase)
@@ -161,7 +166,9 @@ class School:
         told, parent = transcript.read(self.run_folder), read_parent(place) if place else None
         entry = None if parent else told.entry(self.phase.name)
         if parent is not None:
-            parent.teach(brain)
+            report = parent.teach(brain)
+            if self.phase.chunk is not None:
+                self.listener.on_news(f"Of the brain that he goes on with: {report}")
             self.step, self.seconds = parent.step, parent.seconds
             if parent.path.parent != self._checkpoints:
                 told = transcript_of(parent)
@@ -246,7 +253,9 @@ class School:
         """Duration of the gait cycle that he is taught to walk at by now [s]; None: the contract's."""
         return gait_period(self.learner, self._start)
 
-    def _evaluate(self, task: LocomotionConfig) -> Evaluation:
+    def _evaluate(self, task: Exam) -> Evaluation:
+        if isinstance(task, TableExam):
+            return evaluate_at_table(self._exporter.export(self._provenance()), self.contract, task)
         return evaluate(actor(self.learner.average), self.contract, task)
 
     def _passed_on(self) -> bool:
@@ -300,4 +309,6 @@ class School:
             "parent": self.gate.entry.parent,
             "bags": {k: v for entry in taught for k, v in entry.bags.items()},
             "clips": {k: v for entry in taught for k, v in entry.clips.items()},
+            "scenes": {k: v for entry in taught for k, v in entry.scenes.items()},
+            "words": default_tokenizer().digest if self.phase.chunk else "",
         }

@@ -22,9 +22,10 @@ from jack_contract.contract import default_contract
 from jack_contract.errors import JackError
 from jack_launch.graphs import pretrained_folder, runs_folder
 from jack_trainer import progress_file
-from jack_trainer.exam import ExamResult, PolicyActor, examine, find_policy
+from jack_trainer.exam import ExamResult, examine, find_policy
 from jack_trainer.files import replace_file
 from jack_trainer.page import command_line
+from jack_trainer.policy_actor import PolicyActor
 from jack_trainer.scorecard import scorecard
 
 #: The size that ships, and so the name of its files.

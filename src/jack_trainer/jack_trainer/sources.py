@@ -1,4 +1,4 @@
-"""What he learns from besides experience: bags and clips, found, read and named before anything is trained."""
+"""What he learns from besides experience: bags, clips and scenes, found and named before anything is trained."""
 
 from __future__ import annotations
 
@@ -14,12 +14,14 @@ from jack_trainer.imitation.mocap.motion import MotionClip, load_motion
 from jack_trainer.imitation.movement import Example
 from jack_trainer.phases import Phase
 from jack_trainer.rl.amp import beat_of
+from jack_trainer.scene_making import digest, read_scenes
 from jack_trainer.training import TrainOptions
 
 #: What to type where something is missing.
 _MISSING = {
     "bags": "demonstrations: add --bags BAG ... (./jack record --episodes 30 makes some)",
     "clips": "motions: add --clips FILE ... (./jack mocap retarget FILE ... makes them)",
+    "scenes": "what an expert shows at the table: add --scenes FOLDER ... (./jack scenes makes one)",
 }
 
 
@@ -29,6 +31,8 @@ class Sources:
 
     bags: dict[str, Path] = field(default_factory=dict)
     clips: dict[str, Path] = field(default_factory=dict)
+    #: folders
+    scenes: dict[str, Path] = field(default_factory=dict)
     #: the clips, read
     motions: Sequence[MotionClip] = ()
     #: bags that were named and are not learnt from, and why
@@ -38,7 +42,14 @@ class Sources:
         """Those that one phase learns from."""
         if taught.needs == "bags":
             return Sources(bags=self.bags)
+        if taught.needs == "scenes":
+            return Sources(scenes=self.scenes)
         return Sources(clips=self.clips, motions=self.motions) if taught.needs == "clips" else Sources()
+
+    @property
+    def files(self) -> dict[str, dict[str, Path]]:
+        """All of them, by kind, as a transcript names the kinds."""
+        return {"bags": self.bags, "clips": self.clips, "scenes": self.scenes}
 
 
 def find_sources(options: TrainOptions, phases: Iterable[Phase], contract: Contract) -> Sources:
@@ -63,11 +74,14 @@ def find_sources(options: TrainOptions, phases: Iterable[Phase], contract: Contr
     if motions:
         beat_of([Example.of(motion, contract) for motion in motions], motions)
     clips = {_sha256(path): path for path in options.clips}
+    for folder in options.scenes:
+        read_scenes(folder, contract)
+    scenes = {digest(folder): folder for folder in options.scenes}
     if not options.bags:
-        return Sources(clips=clips, motions=motions)
+        return Sources(clips=clips, scenes=scenes, motions=motions)
     found = read_demonstrations(options.bags, contract)
     bags = {episode.sha256: episode.path for episode in found.episodes}
-    return Sources(bags, clips, motions, found.left_out)
+    return Sources(bags, clips, scenes, motions, found.left_out)
 
 
 def _sha256(path: Path) -> str:

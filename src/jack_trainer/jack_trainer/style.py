@@ -20,12 +20,13 @@ from jack_contract.contract import default_contract
 from jack_contract.errors import JackError
 from jack_trainer import checkpoint as storage
 from jack_trainer import progress_file, transcript
-from jack_trainer.exam import PolicyActor, find_policy
+from jack_trainer.exam import find_policy
 from jack_trainer.files import write_json
 from jack_trainer.film import PATIENCE
 from jack_trainer.imitation.mocap.motion import MotionClip, load_motion
 from jack_trainer.imitation.side_by_side import write_side_by_side
 from jack_trainer.imitation.similarity import FREE, Gait, Walk, courses_at, gait_of
+from jack_trainer.policy_actor import PolicyActor
 from jack_trainer.tasks.reference import Reference
 from jack_trainer.transcript import Entry
 

@@ -52,6 +52,7 @@ class TrainerParameters:
     parent: str = parameter("", "Checkpoint or run that what is not resumed goes on from; empty: a new brain.")
     bags: tuple[str, ...] = parameter((), "Demonstrations, for the phases that learn from some.")
     clips: tuple[str, ...] = parameter((), "Motions, for the phases that learn from some.")
+    scenes: tuple[str, ...] = parameter((), "Folders of scenes, for the phases that learn from some.")
     teacher: str = parameter("", "Checkpoint, run or policy that corrects who clones demonstrations; empty: none.")
     runs: str = parameter("runs", "Folder of the trainings.")
     brain: str = parameter("nano", "Size of the brain: nano, small or base.")
@@ -129,6 +130,7 @@ class TrainerNode(Node):
                 parent=Path(own.parent) if own.parent and not goal.resume else None,
                 bags=tuple(map(Path, own.bags)),
                 clips=tuple(map(Path, own.clips)),
+                scenes=tuple(map(Path, own.scenes)),
                 teacher=Path(own.teacher) if own.teacher else None,
                 brain=own.brain,
                 environments=own.environments,

@@ -27,9 +27,10 @@ class TrainOptions:
     #: checkpoint that the first phase goes on from, or a run, of which it is the newest that is published; None: a
     #: new brain
     parent: Path | None = None
-    #: demonstrations and motions, for the phases that learn from some
+    #: demonstrations, motions and folders of scenes, for the phases that learn from some
     bags: tuple[Path, ...] = ()
     clips: tuple[Path, ...] = ()
+    scenes: tuple[Path, ...] = ()
     #: checkpoint, run or policy file that says, while he practises what was demonstrated, what it would do; None:
     #: nothing but the demonstrations is learnt from
     teacher: Path | None = None

@@ -39,8 +39,10 @@ class Score(Strict):
     episodes: int
     survived: int
     #: root mean square errors, see `Evaluation` [m/s], [rad/s]
-    velocity_error: float
-    yaw_rate_error: float
+    velocity_error: float = 0.0
+    yaw_rate_error: float = 0.0
+    #: by what he was told, the share of it that he did
+    done: dict[str, float] = {}
 
     @property
     def survival(self) -> float:
@@ -48,6 +50,8 @@ class Score(Strict):
         return self.survived / max(1, self.episodes)
 
     def __str__(self) -> str:
+        if self.done:
+            return ", ".join([f"{self.survival:.0%} on his feet", *(f"{k} {v:.0%}" for k, v in self.done.items())])
         return f"{self.survival:.0%}, {self.velocity_error:.2f} m/s, {self.yaw_rate_error:.2f} rad/s"
 
 
@@ -64,6 +68,7 @@ class Entry(Strict):
     #: what he learnt from besides: names of files by their SHA-256
     bags: dict[str, str] = {}
     clips: dict[str, str] = {}
+    scenes: dict[str, str] = {}
     #: duration of the gait cycle that he walks at [s]; None: the contract's
     gait_period: float | None = None
     #: of the checkpoint that the scores are about [environment steps]
@@ -89,8 +94,8 @@ class Entry(Strict):
     @property
     def materials(self) -> str:
         """What he learnt from besides, in words; empty: nothing."""
-        files = [f"{name} ({digest[:8]})" for digest, name in (self.bags | self.clips).items()]
-        counts = ((len(self.bags), "bag"), (len(self.clips), "clip"))
+        files = [f"{name} ({digest[:8]})" for digest, name in (self.bags | self.clips | self.scenes).items()]
+        counts = ((len(self.bags), "bag"), (len(self.clips), "clip"), (len(self.scenes), "folder of scenes"))
         told = ", ".join(f"{count} {what}{'s' * (count > 1)}" for count, what in counts if count)
         more = ", ..." if len(files) > _NAMED else ""
         return f"{told}: {', '.join(files[:_NAMED])}{more}" if files else ""

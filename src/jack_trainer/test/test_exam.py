@@ -11,8 +11,9 @@ from jack_brain.policy import Policy, PolicyLimits
 from jack_contract.errors import JackError, PolicyError, UnknownNameError
 from jack_trainer import exam
 from jack_trainer.evaluate import Evaluation
-from jack_trainer.exam import ExamResult, PolicyActor, examine, find_policy
+from jack_trainer.exam import ExamResult, examine, find_policy
 from jack_trainer.phases import PHASES
+from jack_trainer.policy_actor import PolicyActor
 from jack_trainer.tasks.environment import Observation
 
 

@@ -12,7 +12,6 @@ import jack_brain
 from jack_brain.policy import Policy
 from jack_contract.contract import default_contract
 from jack_contract.errors import JackError
-from jack_trainer.exam import PolicyActor
 from jack_trainer.imitation.similarity import (
     Difference,
     Gait,
@@ -24,6 +23,7 @@ from jack_trainer.imitation.similarity import (
     steady_rows,
     warped_distance,
 )
+from jack_trainer.policy_actor import PolicyActor
 
 sys.path.insert(0, str(Path(__file__).parent))
 from walking_clip import PERIOD, ROBOT, ROWS, walking_clip

@@ -43,6 +43,8 @@ class Train:
     bags: tuple[Path, ...] = ()
     # motions, for the phases that learn from some: files of ./jack mocap retarget
     clips: tuple[Path, ...] = ()
+    # what an expert shows at the table, for the phases that learn from it: folders of ./jack scenes
+    scenes: tuple[Path, ...] = ()
     # who corrects him while he practises what was demonstrated: checkpoint, run, policy file or `pretrained`
     teacher: Annotated[str, tyro.conf.arg(metavar="CHECKPOINT")] = ""
     # simulations that he learns in side by side; 0: 256, with --env 16
@@ -88,7 +90,7 @@ class Train:
         environments = self.environments or ENVIRONMENTS
         given = {"runs": str(self.runs), "environments": str(environments), "brain": self.brain}
         given |= {"randomization": self.randomization, "scene": self.scene, "parent": self.parent}
-        given |= {"bags": ",".join(map(str, self.bags)), "clips": ",".join(map(str, self.clips))}
+        given |= {name: ",".join(map(str, getattr(self, name))) for name in ("bags", "clips", "scenes")}
         given |= {"teacher": self.teacher}
         specs = TRAIN.nodes(given | {"autostart": "false"})
         goal = TrainGoal(self.taught, self.steps, self.seed, str(resume or ""))
@@ -110,6 +112,7 @@ class Train:
                 parent=Path(self.parent) if self.parent else None,
                 bags=self.bags,
                 clips=self.clips,
+                scenes=self.scenes,
                 teacher=Path(self.teacher) if self.teacher else None,
                 brain=self.brain,
                 environments=self.environments or ENVIRONMENTS,

@@ -42,6 +42,13 @@ class Skill(StrEnum):
         return self not in (Skill.WAVE, Skill.WALK)
 
 
+def skill_named(name: str) -> Skill:
+    """A skill by its name; an UnknownNameError lists the valid ones."""
+    if name not in list(Skill):
+        raise UnknownNameError("skill", name, [skill.value for skill in Skill])
+    return Skill(name)
+
+
 #: What is done, `{}` being what it is done to, and before and after it what people say besides.
 _DEEDS: dict[Skill, tuple[str, ...]] = {
     Skill.TOUCH: (

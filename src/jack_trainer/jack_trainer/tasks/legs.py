@@ -15,7 +15,7 @@ from jack_contract.contract import Contract
 from jack_contract.gait import Rhythm
 from jack_contract.observation import History, encode_command
 from jack_contract.state import RobotState
-from jack_trainer.exam import PolicyActor
+from jack_trainer.policy_actor import PolicyActor
 from jack_trainer.tasks.environment import Observation
 
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from jack_contract.arrays import Array
 from jack_sim.randomization import OFF, ON, Randomization
+from jack_trainer.tasks.instructions import Skill
 from jack_trainer.tasks.rewards import RewardWeights
 
 
@@ -68,6 +69,15 @@ WALK = LocomotionConfig(command=_VELOCITIES, still=0.15, standing=0.15, alarm=0.
 #: To walk like somebody, at his beat, for who walks already; how it is to look, a judge of style says.
 NATURAL = replace(WALK, straight=0.5, curriculum=0.5)
 WALK_EXAM = replace(EXAM, command=_VELOCITIES, alarm=EXAM.episode, randomization=replace(ON, **_EXAM_PUSHES))
+
+
+@dataclass(frozen=True)
+class TableExam:
+    """What he who follows sentences is examined on: tables and phrasings that no training sees."""
+
+    #: of each skill
+    trials: int = 25
+    skills: tuple[Skill, ...] = tuple(Skill)
 
 
 def random_command(random: np.random.Generator) -> Array:

@@ -1,0 +1,48 @@
+"""`./jack scenes`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from tyro.conf import Positional
+
+from jack_launch.graphs import PRETRAINED, runs_folder
+from jack_trainer.live_graph import OK
+
+
+@dataclass(frozen=True)
+class Scenes:
+    """Let an expert show at thousands of tables what the phase `manipulation` learns from; goes on if stopped."""
+
+    # where they go; some 4 MB for each demonstration
+    folder: Positional[Path] = runs_folder().parent / "scenes"
+    # demonstrations to be learnt from, at least; as many as a sixteenth of them are made besides, to be looked at
+    count: int = 2400
+    # the policy that has his legs: file, checkpoint or run, newest, or pretrained
+    policy: Path = Path(PRETRAINED)
+    # what he shows: touch, point, push left, push right, wave, walk; by itself all of it
+    skills: tuple[str, ...] = ()
+    # of everything random
+    seed: int = 0
+    # folder of the trainings
+    runs: Path = runs_folder()
+
+    def run(self) -> int:
+        """Do it; returns the exit code."""
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+        from jack_trainer.exam import find_policy
+        from jack_trainer.parents import find_parent
+        from jack_trainer.scene_making import Making, make_scenes
+        from jack_trainer.tasks.instructions import Skill, skill_named
+
+        policy = find_policy(find_parent(self.policy, self.runs), self.runs)
+        skills = tuple(map(skill_named, self.skills)) or tuple(Skill)
+        making = Making(self.folder, policy, self.count, skills, self.seed)
+        columns = TextColumn("Parts of scenes"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+        with Progress(*columns) as bar:
+            task = bar.add_task("scenes", total=None)
+            made = make_scenes(making, lambda done, count: bar.update(task, completed=done, total=count))
+        print(f"{made.taught} parts to be learnt from and {made.kept} to be looked at are in {self.folder}.")
+        return OK

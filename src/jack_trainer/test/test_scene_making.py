@@ -1,0 +1,199 @@
+"""Scenes that an expert makes in advance, and what is done with them."""
+
+import hashlib
+
+import numpy as np
+import pytest
+
+from jack_brain.chunk import ChunkSpec
+from jack_brain.network.brain import Brain
+from jack_brain.network.export import PolicyExporter
+from jack_brain.policy import Policy
+from jack_contract.contract import default_contract
+from jack_contract.errors import JackError
+from jack_contract.instruction import default_tokenizer
+from jack_launch.graphs import pretrained_policy
+from jack_sim.camera import CameraError
+from jack_sim.render import BatchCamera
+from jack_trainer import scene_making
+from jack_trainer.evaluate import Evaluation
+from jack_trainer.forgetting import exam_of, forgotten, scored
+from jack_trainer.parents import read_parent
+from jack_trainer.phases import phase
+from jack_trainer.scene_making import KEPT, MANIFEST, TAUGHT, Making, digest, make_scenes, read_scenes
+from jack_trainer.table_exam import evaluate_at_table, shares, try_at_table, unseen
+from jack_trainer.tasks.demonstrations import draw_situation
+from jack_trainer.tasks.expert import Planner
+from jack_trainer.tasks.following import Following
+from jack_trainer.tasks.instructions import Skill
+from jack_trainer.tasks.lessons import TableExam
+from jack_trainer.tasks.tabletop import Tabletop
+
+CONTRACT, POLICY = default_contract(), pretrained_policy()
+WAVES = TableExam(trials=2, skills=(Skill.WAVE,))
+
+pytestmark = pytest.mark.skipif(POLICY is None, reason="no policy ships with this copy of Jack")
+
+
+@pytest.fixture(scope="module")
+def can_draw():
+    try:
+        BatchCamera(Tabletop(1, CONTRACT).world.batch, CONTRACT.camera).close()
+    except CameraError as error:
+        pytest.skip(str(error))
+
+
+@pytest.fixture(scope="module")
+def follower(tmp_path_factory):
+    """What walks, with eyes and ears that nobody has taught anything."""
+    return written(tmp_path_factory.mktemp("policy") / "follower.onnx", default_tokenizer().digest)
+
+
+def written(path, words):
+    brain = Brain(CONTRACT, chunk=ChunkSpec())
+    report = read_parent(POLICY).teach(brain)
+    assert "chunk_head.out.weight" in report.new and "trunk.layers.0.down.weight" not in report.new
+    told = {"phase": "manipulation", "step": 1, "words": words, "stumble_steps": True, "gait_period": None}
+    path.write_bytes(PolicyExporter(brain, command=True).export(told))
+    return path
+
+
+# -- making
+
+
+@pytest.mark.slow
+def test_scenes_are_made_once_and_a_making_that_was_stopped_goes_on(tmp_path, monkeypatch, can_draw):
+    monkeypatch.setattr(scene_making, "PART", 1)
+    making = Making(tmp_path / "scenes", POLICY, count=2, skills=(Skill.WALK,), seed=3)
+    parts = []
+    monkeypatch.setattr(scene_making, "ProcessPoolExecutor", Here)
+    assert make_scenes(making, lambda done, count: parts.append((done, count))).taught == 2
+    assert parts == [(0, 3), (1, 3), (2, 3), (3, 3)]
+    taught, kept = (read_scenes(making.folder, CONTRACT, kind) for kind in (TAUGHT, KEPT))
+    assert (len(taught), len(kept)) == (2, 1) and taught[0].rows["use"].all()
+    before = digest(making.folder)
+    rows = making.folder / TAUGHT / "001" / "rows.npy"
+    whole = rows.read_bytes()
+    rows.unlink()
+    with pytest.raises(JackError, match=r"1 of 2 parts are missing: \./jack scenes goes on"):
+        read_scenes(making.folder, CONTRACT)
+    make_scenes(making)
+    assert rows.read_bytes() == whole and digest(making.folder) == before
+    with pytest.raises(JackError, match=r"another seed: 3, not 4\. Name another folder"):
+        make_scenes(Making(making.folder, POLICY, 2, (Skill.WALK,), seed=4))
+
+
+class Here:
+    """Does at once, in this process, what a pool would do in others."""
+
+    def __init__(self, *_):
+        pass
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        return None
+
+    def submit(self, work, *given):
+        from concurrent.futures import Future
+
+        done = Future()
+        done.set_result(work(*given))
+        return done
+
+
+@pytest.mark.parametrize("wrong", [b"", b"{}", b'{"contract": 3}', b"\xff\x00"])
+def test_a_folder_that_is_none_says_what_to_type(tmp_path, wrong):
+    with pytest.raises(JackError, match=r"\./jack scenes"):
+        read_scenes(tmp_path, CONTRACT)
+    (tmp_path / MANIFEST).write_bytes(wrong)
+    with pytest.raises(JackError, match="Make the scenes anew"):
+        read_scenes(tmp_path, CONTRACT)
+
+
+def test_scenes_of_another_robot_or_vocabulary_are_refused(tmp_path):
+    right = {"policy": "", "seed": 0, "skills": [], "taught": 0, "kept": 0}
+    own = {"contract": CONTRACT.digest, "words": default_tokenizer().digest}
+    for what in own:
+        manifest = scene_making.Manifest(**right, **(own | {what: "0" * 64}))
+        (tmp_path / MANIFEST).write_text(manifest.model_dump_json())
+        with pytest.raises(JackError, match="00000000, this Jack has"):
+            read_scenes(tmp_path, CONTRACT)
+
+
+# -- following
+
+
+@pytest.mark.slow
+def test_an_exam_is_lived_through_by_a_policy_file_and_says_what_was_done(follower, can_draw):
+    found = evaluate_at_table(follower, CONTRACT, WAVES)
+    assert found.episodes == 2 and set(found.done) == {"wave"} and found.done["wave"] == 0.0  # nobody taught it
+    assert found.mean_time <= 6.0 + 1e-9
+    again = try_at_table(follower, CONTRACT, WAVES)
+    assert [o.seconds for o in again] == [o.seconds for o in try_at_table(follower, CONTRACT, WAVES)]
+    assert shares(again) == found.done
+
+
+@pytest.mark.slow
+def test_each_robot_is_steered_by_what_it_was_told_and_sees(follower, can_draw):
+    policy = Policy.load(follower, CONTRACT)
+    task, random = Tabletop(2, CONTRACT), np.random.default_rng(0)
+    said, seen = [], []
+    look = policy.look
+    policy.look = lambda ids, image: (said.append(ids), seen.append(image), look(ids, image))[-1]
+    with BatchCamera(task.world.batch, CONTRACT.camera) as camera:
+        following = Following(task, policy, camera)
+        told = [unseen(random, Planner(task), skill) for skill in (Skill.WAVE, Skill.TOUCH)]
+        following.begin(np.arange(2), told)
+        before = task.world.state().joint_position.copy()
+        for _ in range(10):
+            following.tick(np.ones(2, bool))
+        deaf_and_blind = Following(task, policy, camera, hears=False, sees=False)
+        deaf_and_blind.begin(np.arange(2), told)
+        deaf_and_blind.tick(np.ones(2, bool))
+    assert len(said) == 2 * 2 + 2
+    for index, situation in enumerate(told):
+        np.testing.assert_array_equal(said[index], default_tokenizer().read(situation.sentence).ids)
+        assert seen[index].shape == (CONTRACT.camera.height, CONTRACT.camera.width, 3) and seen[index].std() > 5
+    assert said[4:] == [None, None] and seen[4:] == [None, None]
+    assert not np.array_equal(before, task.world.state().joint_position)
+
+
+def test_who_follows_nothing_or_has_learnt_other_words_is_not_examined(tmp_path, follower):
+    task = Tabletop(1, CONTRACT)
+    with pytest.raises(JackError, match=r"follows no sentences; \./jack train manipulation"):
+        Following(task, Policy.load(POLICY, CONTRACT), None)
+    other = written(tmp_path / "other.onnx", hashlib.sha256(b"other").hexdigest())
+    with pytest.raises(JackError, match="take one word for another"):
+        Following(task, Policy.load(other, CONTRACT), None)
+
+
+# -- the phase
+
+
+def test_manipulation_is_passed_by_who_does_what_he_is_told_on_his_feet():
+    taught = phase("manipulation")
+    did = {"touch": 0.8, "point": 0.8, "push left": 0.6, "push right": 0.6}
+    assert taught.passes(Evaluation(100, 98, 5.0, 0.8, done=did))
+    assert not taught.passes(Evaluation(100, 97, 5.0, 0.8, done=did))
+    assert not taught.passes(Evaluation(100, 100, 5.0, 0.8, done=did | {"point": 0.79}))
+    assert not taught.passes(Evaluation(100, 100, 5.0, 0.8, done={"touch": 1.0}))
+    assert (taught.learner, taught.needs) == ("seeing", "scenes")
+
+
+def test_the_exam_of_a_skill_at_the_table_is_the_tables_and_what_is_not_done_any_more_is_forgotten():
+    taught = phase("manipulation")
+    assert exam_of(taught, taught, None) == taught.table
+    assert exam_of(phase("walk"), taught, 0.7).gait_period == 0.7
+    before, now = (scored(Evaluation(100, 100, 5.0, 0.8, done={"touch": share})) for share in (0.9, 0.79))
+    (line,) = forgotten({"manipulation": before}, {"manipulation": now})
+    assert "touch, he does 79%, it was 90%" in line
+    assert str(before) == "100% on his feet, touch 90%"
+
+
+def test_a_table_and_a_phrasing_that_are_examined_are_none_that_are_learnt_from():
+    planner, random = Planner(Tabletop(1, CONTRACT)), np.random.default_rng(0)
+    for skill in (Skill.TOUCH, Skill.PUSH_LEFT):
+        assert unseen(random, planner, skill).layout.held_out
+        assert not draw_situation(random, planner, skill=skill).layout.held_out
