@@ -1,4 +1,4 @@
-"""A long walk in the live graph: a new random `cmd_vel` every 4 s, falls counted, following measured.
+"""A long walk in the live graph: a new random `cmd_vel` every 4 s, falls and missed control periods counted.
 
 It starts what `./jack deploy --sim` starts, in a ROS domain of its own, and walks for so many minutes of simulated
 time from the moment when he first stands on his own feet. Whenever the gantry takes hold of him he has fallen; it
@@ -18,6 +18,7 @@ from typing import cast
 
 import numpy as np
 import tyro
+from jack_msgs.msg import BrainStatus
 from nav_msgs.msg import Odometry
 from pairing import write_json
 from rich import box
@@ -88,12 +89,31 @@ class Walk:
     distance: float = 0.0
     #: mean velocity of each second that counts, less the command
     errors: list[Array] = field(default_factory=list)
+    #: commands that the brain has sent, and control periods that it missed; the greatest time from sensor to command
+    #: [s]
+    ticks: int = 0
+    missed: int = 0
+    latency: float = 0.0
 
     def __post_init__(self) -> None:
         self._first: float | None = None  # when he first stood
         self._last = self._commanded = 0.0
         self._stands_since: float | None = None
         self._sum, self._count, self._from, self._second = np.zeros(3), 0, np.zeros(2), 0
+        self._counted: tuple[int, int] | None = None  # ticks and misses when he first stood
+
+    def count(self, ticks: int, missed: int, latency: float) -> None:
+        """What the brain says of itself, counted from when he first stood on.
+
+        Args:
+            ticks: commands sent since the brain was activated.
+            missed: control periods without one since then.
+            latency: the greatest from sensor to command of the last second [s].
+        """
+        if self.elapsed == 0.0:
+            return
+        begun = self._counted = self._counted or (ticks, missed)
+        self.ticks, self.missed, self.latency = ticks - begun[0], missed - begun[1], max(self.latency, latency)
 
     def look(self, now: float, standing: bool, position: Array, velocity: Array) -> None:
         """A moment.
@@ -156,11 +176,15 @@ class Companion:
         self._node, self.walk, self._gantry = node, walk, ""
         node.create_subscription(Odometry, "odom", self._on_odometry, 10)
         node.create_subscription(String, "sim/gantry", self._on_gantry, LATCHED)
+        node.create_subscription(BrainStatus, "brain/status", self._on_status, 10)
 
     def _on_gantry(self, message: String) -> None:
         before, self._gantry = self._gantry, message.data
         if before == STANDING or (before and message.data == LIFTING):
             self.walk.fall()
+
+    def _on_status(self, message: BrainStatus) -> None:
+        self.walk.count(message.ticks, message.missed, message.latency_max)
 
     def _on_odometry(self, message: Odometry) -> None:
         pose, twist = message.pose.pose, message.twist.twist
@@ -222,6 +246,8 @@ def report(options: Options, walk: Walk, policy: str, wall: float) -> None:
     shown.add_row("velocity, root mean square error", f"{velocity:.3f} m/s")
     shown.add_row("yaw rate, root mean square error", f"{turn:.3f} rad/s")
     shown.add_row("seconds that count", str(len(walk.errors)))
+    shown.add_row("commands, control periods missed", f"{walk.ticks:,}, {walk.missed:,}")
+    shown.add_row("sensor to command, the longest", f"{1e3 * walk.latency:.1f} ms")
     shown.add_row("simulated per wall time, start included", f"{walk.elapsed / wall:.2f}")
     Console().print(shown)
     figures = {
@@ -234,6 +260,9 @@ def report(options: Options, walk: Walk, policy: str, wall: float) -> None:
         "velocity_error": velocity if known else None,
         "yaw_rate_error": turn if known else None,
         "seconds": len(walk.errors),
+        "ticks": walk.ticks,
+        "missed": walk.missed,
+        "latency_max": walk.latency,
         "wall": wall,
         "load": os.getloadavg(),
     }

@@ -119,3 +119,12 @@ def test_velocities_are_turned_into_the_heading_frame(module):
     ahead = Rotation.from_euler("Z", 2.0).apply([0.7, -0.2, 0.1])
     found = module.to_heading(turned.inv().apply(ahead), turned.as_quat())
     assert np.allclose(found, [0.7, -0.2])
+
+
+def test_the_brains_own_figures_count_from_when_he_first_stands(walk):
+    walk.count(500, 7, 0.5)
+    assert (walk.ticks, walk.missed, walk.latency) == (0, 0, 0.0)
+    Robot(walk).live(1.0)
+    for ticks, missed, latency in ((1000, 8, 0.002), (1050, 8, 0.009), (1100, 11, 0.001)):
+        walk.count(ticks, missed, latency)
+    assert (walk.ticks, walk.missed, walk.latency) == (100, 3, 0.009)
