@@ -89,10 +89,10 @@ class Walk:
     distance: float = 0.0
     #: mean velocity of each second that counts, less the command
     errors: list[Array] = field(default_factory=list)
-    #: commands that the brain has sent, and control periods that it missed; the greatest time from sensor to command
-    #: [s]
+    #: commands that the brain has sent, and control periods that it missed
     ticks: int = 0
     missed: int = 0
+    #: the greatest from sensor to command [s]
     latency: float = 0.0
 
     def __post_init__(self) -> None:
