@@ -22,6 +22,8 @@ _BOOL = ("true", "false")
 NEWEST, PRETRAINED = "newest", "pretrained"
 #: The robot that is simulated.
 _JACK = "jack"
+#: The scene with a table in it: there he follows sentences.
+_TABLETOP = "tabletop"
 #: How a driver reaches the motors; the first is how a simulation is reached.
 INTERFACES = ("joint_command", "forward_command", "joint_trajectory")
 
@@ -86,6 +88,12 @@ _SIMULATION = (
     LaunchArgument("real_time_factor", "1.0", "simulated seconds per second; 0: as fast as possible"),
     LaunchArgument("sim_seed", "0", "of everything random in the live simulation"),
 )
+_CAMERA = LaunchArgument(
+    "camera",
+    "auto",
+    "watch camera/image_raw and follow sentences: auto, in a simulation before a table; true; false",
+    ("auto", "true", "false"),
+)
 _RVIZ = LaunchArgument("rviz", "false", "show him in RViz, which comes with ROS 2 from apt", _BOOL)
 _RUNS = LaunchArgument("runs", str(runs_folder()), "folder of the trainings")
 
@@ -137,6 +145,12 @@ def _driver(args: Mapping[str, str], **parameters: Parameter) -> NodeSpec:
     )
 
 
+def _eyes(args: Mapping[str, str], simulated: bool) -> dict[str, Parameter]:
+    """The parameter of a brain that watches a camera; nothing for one that does not."""
+    watches = args["camera"] == "true" or (args["camera"] == "auto" and simulated and args["scene"] == _TABLETOP)
+    return {"camera": True} if watches else {}
+
+
 def _rviz(args: Mapping[str, str], simulated: bool) -> tuple[NodeSpec, ...]:
     if args["rviz"] != "true":
         return ()
@@ -186,7 +200,10 @@ def _train(args: Mapping[str, str]) -> tuple[NodeSpec, ...]:
     # The school goes on without its audience: what shows him living may end, what teaches him may not.
     # Every new policy drives at once: in a simulation nothing breaks.
     heir: dict[str, Parameter] = {"promote": "auto", "trial": 0.0, "probation": 0.0}
-    live = (_sim(args, required=False), _brain(args, required=False, use_sim_time=True, **heir))
+    live = (
+        _sim(args, required=False),
+        _brain(args, required=False, use_sim_time=True, **heir, **_eyes(args, True)),
+    )
     return (*_rviz(args, True), *(live if args["live"] == "true" else ()), _trainer(args))
 
 
@@ -202,6 +219,7 @@ def _deploy(args: Mapping[str, str]) -> tuple[NodeSpec, ...]:
     sim = (_sim(args, required=True, driven=driven),) if simulated else ()
     driver = (_driver(args, **both),) if driven else ()
     heir: dict[str, Parameter] = {"promote": args["promote"], "trial": number("trial", args["trial"])}
+    heir |= _eyes(args, simulated)
     seen = _rviz(args, simulated)
     return (*seen, *sim, *driver, _brain(args, True, **both, **heir, **({"policy": policy} if policy else {})))
 
@@ -262,6 +280,7 @@ TRAIN = Graph(
         LaunchArgument("live", "true", "show him living on every new policy, in a simulation of his own", _BOOL),
         _RUNS,
         *_SIMULATION,
+        _CAMERA,
         _RVIZ,
         _NAMESPACE,
     ),
@@ -305,6 +324,7 @@ DEPLOY = Graph(
         LaunchArgument("prefix", "", "what the hardware puts before each joint name"),
         _RUNS,
         *_SIMULATION,
+        _CAMERA,
         _RVIZ,
         _NAMESPACE,
     ),

@@ -190,3 +190,23 @@ def test_rviz_comes_with_markers_and_nobody_depends_on_it(graph, given):
     assert not markers.required and not rviz.required
     assert rviz.remappings == (("/tf", "tf"), ("/tf_static", "tf_static"))
     assert names(others) == names(graph.nodes(given | {"namespace": "twin"}))
+
+
+def test_before_a_simulated_table_he_watches_his_camera_and_elsewhere_if_he_is_told_to():
+    def watches(graph, **given):
+        (brain,) = [node for node in graph.nodes(given) if node.name == "brain"]
+        return brain.parameters.get("camera", False)
+
+    assert watches(DEPLOY, sim="true", scene="tabletop", policy="") and watches(TRAIN, scene="tabletop")
+    assert not watches(DEPLOY, sim="true", policy="") and not watches(TRAIN)
+    assert not watches(DEPLOY, scene="tabletop", policy="")  # who knows whether a robot has a camera
+    assert watches(DEPLOY, camera="true", policy="")
+    assert not watches(DEPLOY, sim="true", scene="tabletop", camera="false", policy="")
+
+
+def test_scenes_are_a_list_like_bags(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert TRAIN.nodes({"scenes": "one, two"})[-1].parameters["scenes"] == (
+        str(tmp_path / "one"),
+        str(tmp_path / "two"),
+    )

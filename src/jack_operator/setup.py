@@ -18,6 +18,7 @@ setup(
         "console_scripts": [
             "view_node = jack_operator.view_node:main",
             "teleop_node = jack_operator.teleop_node:main",
+            "say_node = jack_operator.say_node:main",
             "markers_node = jack_operator.markers_node:main",
             "rviz = jack_operator.rviz:main",
         ]

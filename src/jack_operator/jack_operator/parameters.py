@@ -39,6 +39,17 @@ class TeleopParameters:
 
 
 @dataclass(frozen=True)
+class SayParameters:
+    """What can be chosen when the node `say` starts."""
+
+    text: str = parameter("", "What he is told; empty: to follow nothing any more.")
+    patience: float = parameter(10.0, "For how long he is waited for [s].", 0.1, 600.0)
+
+    def __post_init__(self) -> None:
+        check(self)
+
+
+@dataclass(frozen=True)
 class MarkerParameters:
     """What can be chosen when the node `markers` starts."""
 

@@ -18,7 +18,7 @@ def workspace(tmp_path, monkeypatch):
     started = []
     programs = tmp_path / "lib" / "jack_operator"
     programs.mkdir(parents=True)
-    for name in ("view_node", "teleop_node"):
+    for name in ("view_node", "teleop_node", "say_node"):
         (programs / name).touch(0o755)
     monkeypatch.setenv("AMENT_PREFIX_PATH", str(tmp_path))
     monkeypatch.setattr(os, "execv", lambda program, argv: started.append(argv))
@@ -57,6 +57,18 @@ def test_both_say_what_to_type_where_they_are_not_built(tmp_path, monkeypatch):
     for word in ("view", "teleop"):
         with pytest.raises(JackError, match=r"\./jack setup"):
             cli.parse([word]).run()
+
+
+def test_a_sentence_is_a_text_whatever_it_says(workspace):
+    cli = pytest.importorskip("jack_trainer.cli")
+    folder, started = workspace
+    cli.parse(["say", "touch the red cube"]).run()
+    cli.parse(["say", "yes", "--patience", "3"]).run()
+    program = [str(folder / "lib/jack_operator/say_node"), "--ros-args", "-r", "__node:=say", "-p"]
+    assert started == [
+        [*program, "text:='touch the red cube'", "-p", "patience:=10.0"],
+        [*program, "text:='yes'", "-p", "patience:=3.0"],
+    ]
 
 
 def test_what_the_commands_set_are_parameters_of_the_nodes():

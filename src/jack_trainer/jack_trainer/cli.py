@@ -21,6 +21,7 @@ from jack_trainer.commands.evaluate import Evaluate
 from jack_trainer.commands.mocap import Mocap
 from jack_trainer.commands.record import Record
 from jack_trainer.commands.report import Report
+from jack_trainer.commands.say import Say
 from jack_trainer.commands.scenes import Scenes
 from jack_trainer.commands.status import Status
 from jack_trainer.commands.teleop import Teleop
@@ -40,7 +41,7 @@ def arguments(given: Sequence[str]) -> list[str]:
 
 def parse(
     given: Sequence[str],
-) -> Train | Deploy | Evaluate | Status | Report | Diff | View | Teleop | Record | Bags | Mocap | Scenes:
+) -> Train | Deploy | Evaluate | Status | Report | Diff | View | Teleop | Record | Bags | Mocap | Scenes | Say:
     """The command that a command line asks for."""
     return tyro.cli(
         Annotated[Train, tyro.conf.subcommand("train")]
@@ -54,7 +55,8 @@ def parse(
         | Annotated[Record, tyro.conf.subcommand("record")]
         | Annotated[Bags, tyro.conf.subcommand("bag")]
         | Annotated[Mocap, tyro.conf.subcommand("mocap")]
-        | Annotated[Scenes, tyro.conf.subcommand("scenes")],
+        | Annotated[Scenes, tyro.conf.subcommand("scenes")]
+        | Annotated[Say, tyro.conf.subcommand("say")],
         prog="./jack",
         description="Jack: teach him, set him to work, score him, see how it goes.",
         args=arguments(given),

@@ -38,6 +38,8 @@ class Deploy:
     prefix: str = ""
     # the world of the simulation
     scene: str = "flat"
+    # watch the camera and follow sentences: auto (in a simulation before a table), true, false
+    camera: str = "auto"
     # when a gantry holds the simulated robot: auto (until the policy drives him), always, never
     gantry: str = "auto"
     # ask the simulated robot to walk: forward, left [m/s], turn left [rad/s]; by itself he follows cmd_vel
@@ -60,7 +62,7 @@ class Deploy:
             )
         given = {"sim": str(self.sim).lower(), "policy": self.policy, "scene": self.scene, "gantry": self.gantry}
         given |= {"robot": self.robot, "driver": str(self.driver).lower(), "interface": self.interface}
-        given |= {"promote": self.promote, "trial": str(self.trial)}
+        given |= {"camera": self.camera, "promote": self.promote, "trial": str(self.trial)}
         given |= {"kind": self.kind, "joints": self.joints, "prefix": self.prefix}
         specs = DEPLOY.nodes(given | {"namespace": self.namespace, "runs": str(self.runs)})
         brain = next(spec for spec in specs if spec.name == "brain")
