@@ -200,10 +200,8 @@ def _train(args: Mapping[str, str]) -> tuple[NodeSpec, ...]:
     # The school goes on without its audience: what shows him living may end, what teaches him may not.
     # Every new policy drives at once: in a simulation nothing breaks.
     heir: dict[str, Parameter] = {"promote": "auto", "trial": 0.0, "probation": 0.0}
-    live = (
-        _sim(args, required=False),
-        _brain(args, required=False, use_sim_time=True, **heir, **_eyes(args, True)),
-    )
+    heir |= _eyes(args, True)
+    live = (_sim(args, required=False), _brain(args, required=False, use_sim_time=True, **heir))
     return (*_rviz(args, True), *(live if args["live"] == "true" else ()), _trainer(args))
 
 
