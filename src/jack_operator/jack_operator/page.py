@@ -44,6 +44,10 @@ _ZENITH, _HORIZON = (116, 133, 152), (206, 214, 222)
 _CURVE_HEIGHT = 150
 
 
+#: What he is told is no longer [characters].
+_LONGEST = 500
+
+
 class Wish(Enum):
     """A button that was pressed."""
 
@@ -100,6 +104,7 @@ class Page:
         """
         self.server = LocalServer(port)
         self._wishes: SimpleQueue[Wish] = SimpleQueue()
+        self._sentences: SimpleQueue[str] = SimpleQueue()
         self._drawn: list[viser.SceneNodeHandle] = []
         self._links: dict[str, viser.FrameHandle] = {}
         self._frames = 0
@@ -128,6 +133,12 @@ class Page:
         with contextlib.suppress(Empty):
             while True:
                 yield self._wishes.get_nowait()
+
+    def sentences(self) -> Iterator[str]:
+        """What he was told since the last call."""
+        with contextlib.suppress(Empty):
+            while True:
+                yield self._sentences.get_nowait()
 
     @property
     def drive(self) -> Float64 | None:
@@ -202,6 +213,10 @@ class Page:
         for button, wish in ((stop, Wish.STOP), (reset, Wish.RESET_FAULT), (restart, Wish.RESTART)):
             button.on_click(lambda _, wish=wish: self._wishes.put(wish))
         self._outcome = gui.add_html("")
+        with gui.add_folder("Tell him"):
+            told = gui.add_text("sentence", "", hint="touch the red cube; nothing: follow nothing any more")
+            say = gui.add_button("Say", color="blue")
+            say.on_click(lambda _: self._sentences.put(told.value[:_LONGEST]))
         with gui.add_folder("Drive"):
             self._driving = gui.add_checkbox("send cmd_vel", False)
             self._driving.on_update(self._take_hold)

@@ -7,12 +7,14 @@ import sys
 import threading
 import time
 
+import numpy as np
 import rcl_interfaces.msg
 import rclpy
 from geometry_msgs.msg import Twist
 from jack_msgs.msg import BrainStatus, DriverStatus, JointCommand, TrainingStatus
 from jack_msgs.srv import Reset
 from nav_msgs.msg import Odometry
+from numpy.typing import NDArray
 from rclpy.clock import Clock
 from rclpy.clock_type import ClockType
 from rclpy.exceptions import ParameterException
@@ -23,7 +25,7 @@ from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy, qos_profi
 from rclpy.signals import SignalHandlerOptions
 from rclpy.subscription import Subscription
 from rclpy.utilities import try_shutdown
-from sensor_msgs.msg import CompressedImage, Imu, JointState
+from sensor_msgs.msg import CompressedImage, Image, Imu, JointState
 from std_msgs.msg import String
 from std_srvs.srv import Trigger
 
@@ -32,7 +34,7 @@ from jack_contract.parameters import declare
 from jack_operator.asking import Asking
 from jack_operator.page import Page, Wish
 from jack_operator.parameters import ViewParameters
-from jack_operator.pictures import unpack
+from jack_operator.pictures import attention, pointed, unpack
 from jack_operator.scene import Scene
 
 #: Whoever publishes is heard, reliable or not, and nobody waits for who only looks.
@@ -42,6 +44,8 @@ COMMAND = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE)
 STOP, RESETS, RESTART = "brain/stop", ("brain/reset_fault", "driver/reset"), "sim/reset"
 #: Least time between two pictures of the camera [s].
 CAMERA_PERIOD = 0.1
+#: Where a sentence points is shown for so long [s].
+ATTENTION_LASTS = 1.0
 
 
 class ViewNode(Node):
@@ -57,12 +61,14 @@ class ViewNode(Node):
         self.parameters = declare(self, ViewParameters, rcl_interfaces.msg)
         self.scene = Scene()
         self.page = Page(self.parameters.port, self.parameters.control)
-        self._camera: Subscription | None = None
-        self._camera_at = 0.0
+        self._camera: list[Subscription] = []
+        self._camera_at = self._attention_at = 0.0
+        self._attention: NDArray[np.uint8] | None = None
         self._velocities: Publisher | None = None
         self._driving = False
         self._listen()
         self._doors = self._offer() if self.parameters.control else {}
+        self._voice = self.create_publisher(String, "instruction", LATCHED) if self.parameters.control else None
         steady = Clock(clock_type=ClockType.STEADY_TIME)
         self.create_timer(1.0 / self.parameters.rate, self._proceed, clock=steady)
 
@@ -96,7 +102,18 @@ class ViewNode(Node):
             return
         self._camera_at = now
         try:
-            self.page.show_image(unpack(bytes(message.data)))
+            image = unpack(bytes(message.data))
+        except MessageError as error:
+            self.get_logger().warning(str(error), throttle_duration_sec=5.0)
+            return
+        if self._attention is not None and now - self._attention_at < ATTENTION_LASTS:
+            image = pointed(image, self._attention)
+        self.page.show_image(image)
+
+    def _on_attention(self, message: Image) -> None:
+        try:
+            self._attention = attention(bytes(message.data), message.height, message.width)
+            self._attention_at = time.monotonic()
         except MessageError as error:
             self.get_logger().warning(str(error), throttle_duration_sec=5.0)
 
@@ -111,6 +128,8 @@ class ViewNode(Node):
         now = time.monotonic()
         for wish in self.page.wishes():
             self._fulfil(wish, now)
+        for sentence in self.page.sentences():
+            self._say(sentence)
         for service in self._doors.values():
             service.proceed(now)
         self._drive()
@@ -129,6 +148,11 @@ class ViewNode(Node):
                 if name == RESETS[0] or self._doors[name].there:
                     self._doors[name].ask(Trigger.Request(), now)
 
+    def _say(self, sentence: str) -> None:
+        if self._voice is not None:
+            self._voice.publish(String(data=sentence))
+            self._tell(f"He is told: {sentence}" if sentence.strip() else "He is to follow nothing", True)
+
     def _drive(self) -> None:
         """Send what the sliders say, and one zero when they are let go."""
         velocity = self.page.drive
@@ -144,13 +168,15 @@ class ViewNode(Node):
     def _look(self) -> None:
         """Listen to the camera while somebody looks: a simulation draws its pictures only then."""
         wanted = self.page.wants_camera
-        if wanted and self._camera is None:
-            self._camera = self.create_subscription(
-                CompressedImage, "camera/image_raw/compressed", self._on_image, LOOK
-            )
-        elif not wanted and self._camera is not None:
-            self.destroy_subscription(self._camera)
-            self._camera = None
+        if wanted and not self._camera:
+            self._camera = [
+                self.create_subscription(CompressedImage, "camera/image_raw/compressed", self._on_image, LOOK),
+                self.create_subscription(Image, "brain/attention", self._on_attention, LOOK),
+            ]
+        elif not wanted and self._camera:
+            for subscription in self._camera:
+                self.destroy_subscription(subscription)
+            self._camera = []
 
 
 def main() -> int:

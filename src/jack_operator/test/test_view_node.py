@@ -17,6 +17,10 @@ pytest.importorskip("viser", reason="needs viser: ./jack setup")
 
 from PIL import Image
 from sensor_msgs.msg import CompressedImage
+from sensor_msgs.msg import Image as ImageMessage
+from std_msgs.msg import String
+
+from jack_operator.view_node import LATCHED
 
 sys.path.insert(0, str(Path(__file__).parent))
 from browser import Browser
@@ -162,6 +166,41 @@ def test_the_camera_is_listened_to_while_somebody_looks(robot, tab, view):
     wait(shown)
     page.change("show", False)
     wait(lambda: page.listen(0.02) or listening() == 0)
+
+
+def test_what_is_typed_is_said_to_him(robot, tab):
+    heard = []
+    robot.node.create_subscription(String, "instruction", lambda message: heard.append(message.data), LATCHED)
+    page = tab(control=True)
+    page.change("sentence", "touch the red cube")
+    page.change("Say")
+    wait(lambda: page.listen(0.02) or heard == ["touch the red cube"])
+    page.change("sentence", "x" * 10_000)
+    page.change("Say")
+    wait(lambda: page.listen(0.02) or heard[-1] == "x" * 500)
+
+
+def test_where_a_sentence_points_is_seen_in_the_picture(robot, tab):
+    weights = robot.node.create_publisher(ImageMessage, "brain/attention", 10)
+    page, data = tab(), io.BytesIO()
+    Image.new("RGB", (32, 24), (0, 200, 0)).save(data, "JPEG")
+
+    def newest():
+        page.listen(0.1)
+        packed = [m["updates"]["_data"] for m in page.of("GuiUpdateMessage") if "_data" in m["updates"]]
+        return np.asarray(Image.open(io.BytesIO(packed[-1])))[12, 16] if packed else np.zeros(3)
+
+    def shown(red):
+        robot.images.publish(CompressedImage(data=data.getvalue(), format="jpeg"))
+        if red:
+            weights.publish(ImageMessage(height=1, width=1, encoding="mono8", step=1, data=bytes([255])))
+            weights.publish(ImageMessage(height=9, width=9, encoding="mono8", step=9, data=b"short"))
+        pixel = newest()
+        return pixel[1] > 50 and (pixel[0] > 120) == red
+
+    wait(lambda: shown(red=False))
+    wait(lambda: shown(red=True))
+    wait(lambda: shown(red=False))  # a second after the last one
 
 
 def test_fault_31_a_bad_parameter_is_refused(ros_domain):
