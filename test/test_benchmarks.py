@@ -7,6 +7,7 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -218,3 +219,34 @@ def test_a_trial_teaches_the_variant_and_examines_the_policy_file_that_came_of_i
     assert found.survived == 3 and found.mean_time == pytest.approx(0.4)
     assert found.passed == (found.velocity_error <= 0.2 and found.yaw_rate_error <= 0.25)
     assert found.wall >= found.seconds > 0 and not student.run_folder.exists()
+
+
+def test_what_is_left_of_following_is_counted_over_the_skills_that_have_both():
+    from following import AS_TOLD, BLIND, OTHERWISE, Row, kept, table
+
+    def row(condition, skill, done):
+        return Row(condition, skill, trials=10, done=done, fell=0, meddled=1, seconds=2.0)
+
+    found = [row(AS_TOLD, "touch", 8), row(AS_TOLD, "wave", 10), row(OTHERWISE, "touch", 6), row(BLIND, "touch", 1)]
+    found.append(row(BLIND, "wave", 8))
+    assert kept(found, OTHERWISE) == 6 / 8 and kept(found, BLIND) == 9 / 18
+    assert table(found).row_count == 2
+
+
+def test_with_another_sentence_the_table_is_the_exams_and_the_thing_another():
+    from following import otherwise
+
+    from jack_trainer.table_exam import unseen
+    from jack_trainer.tasks.expert import Planner
+    from jack_trainer.tasks.instructions import Skill
+    from jack_trainer.tasks.tabletop import Tabletop
+
+    planner = Planner(Tabletop(1, default_contract()))
+    for seed in range(20):
+        found = otherwise(np.random.default_rng(seed), planner, Skill.TOUCH)
+        assert found.layout.held_out and found.goal.skill is Skill.TOUCH
+        first = unseen(np.random.default_rng(seed), planner, Skill.TOUCH)
+        if first.layout == found.layout:  # it has another thing that can be touched
+            assert first.goal != found.goal
+            return
+    pytest.fail("no table of twenty has two things that can be touched")

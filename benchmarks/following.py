@@ -1,0 +1,173 @@
+"""Does he do what he is told, and because he is told and sees it? A policy that follows sentences, in closed loop.
+
+Trials at tables and in words that no training saw, as in the exam (`jack_trainer.table_exam`), each skill alike:
+
+- as told: the exam itself;
+- another sentence: the same tables, and the same kind of deed done to another thing; who only learnt what is usually
+  done at a table fails;
+- deaf: no sentence reaches the policy; blind: no picture does. What is left is what can be done by chance.
+
+Ends with 0 if as told he does what passes the phase, and of what he is told otherwise at least 0.8 of that.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import tyro
+from pairing import circumstances, write_json
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from jack_trainer.tasks.expert import Planner
+    from jack_trainer.tasks.following import Outcome
+    from jack_trainer.tasks.instructions import Skill
+    from jack_trainer.tasks.tabletop import Situation
+
+#: Of everything random; no training and no exam of a training has it.
+SEED = 20_261
+AS_TOLD, OTHERWISE, DEAF, BLIND = "as told", "another sentence", "deaf", "blind"
+#: What is to be left of his success with another sentence.
+AIM = 0.8
+
+
+@dataclass(frozen=True)
+class Options:
+    """What to measure."""
+
+    #: policy file (.onnx) that follows sentences, checkpoint or run; newest
+    policy: Path = Path("newest")
+    #: of each skill and condition
+    trials: int = 100
+    #: folder of the trainings
+    runs: Path = Path("runs")
+    #: where the figures go
+    output: Path = Path(__file__).with_suffix(".json")
+
+
+@dataclass(frozen=True)
+class Row:
+    """What came of one skill under one condition."""
+
+    condition: str
+    skill: str
+    trials: int
+    done: int
+    fell: int
+    #: moved something that nobody had named
+    meddled: int
+    #: of those that were done, the median [s]
+    seconds: float
+
+    @property
+    def share(self) -> float:
+        """Of what he was told."""
+        return self.done / max(1, self.trials)
+
+
+def otherwise(random: np.random.Generator, planner: Planner, skill: Skill) -> Situation:
+    """A table of the exam, and a sentence for another thing than the exam's."""
+    from jack_trainer.table_exam import unseen
+    from jack_trainer.tasks.demonstrations import other_words
+
+    while True:
+        if (found := other_words(random, planner, unseen(random, planner, skill), exam=True)) is not None:
+            return found
+
+
+def rows(condition: str, outcomes: Sequence[Outcome]) -> list[Row]:
+    """One for each skill."""
+    found: dict[str, list[Outcome]] = {}
+    for outcome in outcomes:
+        found.setdefault(outcome.situation.goal.skill.value, []).append(outcome)
+    return [
+        Row(
+            condition,
+            skill,
+            len(each),
+            sum(o.success for o in each),
+            sum(o.fell for o in each),
+            sum(o.meddled for o in each),
+            float(np.median([o.seconds for o in each if o.success] or [np.nan])),
+        )
+        for skill, each in found.items()
+    ]
+
+
+def conditions() -> dict[str, Callable[..., list[Outcome]]]:
+    """How each condition is tried: policy, contract, exam, seed."""
+    from jack_trainer.table_exam import try_at_table
+
+    return {
+        AS_TOLD: try_at_table,
+        OTHERWISE: partial(try_at_table, draw=otherwise),
+        DEAF: partial(try_at_table, hears=False),
+        BLIND: partial(try_at_table, sees=False),
+    }
+
+
+def table(found: Sequence[Row]) -> Table:
+    """Skills by conditions: shares done, and how many fell."""
+    shown = Table(title="What he is told", box=box.SIMPLE_HEAD)
+    names = list(dict.fromkeys(row.condition for row in found))
+    for name in ("skill", *names, "fell", "meddled", "median [s]"):
+        shown.add_column(name, justify="left" if name == "skill" else "right")
+    for skill in dict.fromkeys(row.skill for row in found):
+        mine = {row.condition: row for row in found if row.skill == skill}
+        cells = [f"{mine[name].share:.0%}" if name in mine else "-" for name in names]
+        told = mine[AS_TOLD]
+        shown.add_row(skill, *cells, str(told.fell), str(told.meddled), f"{told.seconds:.1f}")
+    return shown
+
+
+def kept(found: Sequence[Row], condition: str) -> float:
+    """The share done under a condition, of that as told, over the skills that have both."""
+    there = {row.skill for row in found if row.condition == condition}
+    one, other = (
+        sum(row.done for row in found if row.condition == name and row.skill in there)
+        for name in (condition, AS_TOLD)
+    )
+    return one / max(1, other)
+
+
+def main(options: Options) -> int:
+    """Try, print one table, write JSON; returns the exit code."""
+    from jack_contract.contract import default_contract
+    from jack_trainer.exam import find_policy
+    from jack_trainer.parents import find_parent
+    from jack_trainer.phases import phase
+    from jack_trainer.tasks.instructions import Skill
+    from jack_trainer.tasks.lessons import TableExam
+
+    path = find_policy(find_parent(options.policy, options.runs), options.runs)
+    found: list[Row] = []
+    for condition, attempt in conditions().items():
+        skills = tuple(skill for skill in Skill if skill.names_thing or condition != OTHERWISE)
+        found += rows(condition, attempt(path, default_contract(), TableExam(options.trials, skills), SEED))
+        done = ", ".join(f"{row.skill} {row.share:.0%}" for row in found if row.condition == condition)
+        print(f"{condition}: {done}", flush=True)
+    console = Console()
+    console.print(table(found))
+    left = {condition: kept(found, condition) for condition in (OTHERWISE, DEAF, BLIND)}
+    console.print("; ".join(f"{condition}: {share:.2f} of as told" for condition, share in left.items()))
+    figures = {"policy": str(path), "seed": SEED, "left": left, "rows": [asdict(row) for row in found]}
+    write_json(options.output, figures | circumstances(("mujoco", "numpy", "onnxruntime")))
+    told = {row.skill: row for row in found if row.condition == AS_TOLD}
+    falls = sum(row.fell for row in told.values()) / sum(row.trials for row in told.values())
+    taught = phase("manipulation")
+    passed = falls <= 1 - taught.survival and all(
+        told[skill].share >= share for skill, share in taught.done.items()
+    )
+    return 0 if passed and left[OTHERWISE] >= AIM else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(tyro.cli(Options, description=__doc__)))
