@@ -3,8 +3,8 @@
 Trials at tables and in words that no training saw, as in the exam (`jack_trainer.table_exam`), each skill alike:
 
 - as told: the exam itself;
-- another sentence: the same tables, and the same kind of deed done to another thing; who only learnt what is usually
-  done at a table fails;
+- another sentence: the same tables, and the same kind of deed done to another thing; who only learnt what is
+  usually done at a table fails;
 - deaf: no sentence reaches the policy; blind: no picture does. What is left is what can be done by chance.
 
 Ends with 0 if as told he does what passes the phase, and of what he is told otherwise at least 0.8 of that.
