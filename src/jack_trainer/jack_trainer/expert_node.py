@@ -31,7 +31,7 @@ from jack_contract.errors import JackError
 from jack_contract.parameters import check, declare, parameter
 from jack_contract.wire import StateReader, fill_joint_command
 from jack_launch.graphs import PRETRAINED, named_policy, runs_folder
-from jack_trainer.tasks.live_expert import LiveExpert
+from jack_trainer.tasks.live_expert import LiveExpert, meaning
 
 LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL, reliability=ReliabilityPolicy.RELIABLE)
 COMMAND = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE)
@@ -65,6 +65,7 @@ class ExpertNode(Node):
         self._robot, self._expert = contract.robot, LiveExpert(contract, path)
         self._reader, self._pairing = StateReader(contract.robot), Pairing(contract.robot.control_period)
         self._command, self._said = JointCommand(), ""
+        self._untold: str | None = None
         self._commands = self.create_publisher(JointCommand, "joint_command", COMMAND)
         self._status = self.create_publisher(String, "~/status", LATCHED)
         self.create_subscription(String, "sim/table", self._on_table, 10)
@@ -79,13 +80,27 @@ class ExpertNode(Node):
             self._expert.show(message.data)
         except JackError as error:
             self.get_logger().error(str(error), throttle_duration_sec=1.0)
+            return
+        self._tell()
 
     def _on_odometry(self, message: Odometry) -> None:
         p, q = message.pose.pose.position, message.pose.pose.orientation
         self._expert.place(np.array([p.x, p.y, p.z]), np.array([q.x, q.y, q.z, q.w]))
 
     def _on_instruction(self, message: String) -> None:
-        self._say(self._expert.tell(message.data))
+        self._untold = message.data
+        self._tell()
+
+    def _tell(self) -> None:
+        """Tell him what was asked for, once it is known what lies where."""
+        goal = meaning(self._untold) if self._untold is not None else None
+        if self._untold is None:
+            return
+        if goal is not None and goal.skill.names_thing and not self._expert.informed:
+            self._say(f"{goal}: he waits until he is told what lies on the table")
+            return
+        self._say(self._expert.tell(self._untold))
+        self._untold = None
 
     def _on_imu(self, message: Imu) -> None:
         self._pairing.put_imu(message)

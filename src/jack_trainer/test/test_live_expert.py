@@ -146,7 +146,6 @@ class Teacher:
 @needs_policy
 @pytest.mark.ros
 @pytest.mark.slow
-@pytest.mark.xfail(reason="the expert hears of no things on the table there yet: being built", run=False)
 def test_a_demonstration_in_the_live_graph_is_a_bag_that_can_be_learnt_from(ros_domain, tmp_path):
     pytest.importorskip("jack_msgs", reason="needs ROS 2 and Jack's messages: ./jack test has them")
     world, expert = World(SceneOptions(TABLETOP, visuals=False)), LiveExpert(CONTRACT, POLICY)

@@ -43,6 +43,7 @@ class LiveExpert:
     Attributes:
         goal: what he is doing; None while he stands.
         succeeded: whether he has done it.
+        informed: whether he was shown what lies where.
     """
 
     def __init__(self, contract: Contract, policy: Path) -> None:
@@ -55,11 +56,12 @@ class LiveExpert:
         self._layout = Layout(())
         self._count = contract.robot.count
         self.goal: Goal | None = None
-        self.succeeded = False
+        self.succeeded = self.informed = False
 
     def show(self, description: str) -> None:
         """What lies where, as `jack_sim.layout.describe` has it; a JackError says why another text is none."""
         self._layout, poses = read_description(description)
+        self.informed = True
         for address, pose in zip(self._task.table.addresses, poses, strict=False):
             self._qpos[0, address : address + 7] = pose
 
