@@ -176,6 +176,7 @@ def _trainer(args: Mapping[str, str]) -> NodeSpec:
             "parent": _place(args["parent"]),
             "teacher": _place(args["teacher"]),
             **{name: files for name in ("bags", "clips", "scenes") if (files := _files(args[name]))},
+            "chunk": args["chunk"],
             "brain": args["brain"],
             "steps": whole_number("steps", args["steps"]),
             "seed": whole_number("seed", args["seed"]),
@@ -264,6 +265,9 @@ TRAIN = Graph(
         LaunchArgument("clips", "", "motions, with commas between, for the phases that learn from some"),
         LaunchArgument("scenes", "", "folders of scenes, with commas between, for the phases that learn from some"),
         LaunchArgument("teacher", "", "checkpoint, run or policy that corrects who clones demonstrations"),
+        LaunchArgument(
+            "chunk", "", "how action chunks are learnt: squared, flow, tokens; empty: the phase's own"
+        ),
         LaunchArgument("environments", "256", "simulations that he learns in side by side"),
         LaunchArgument("brain", "nano", "size of the brain: nano, small or base"),
         LaunchArgument(

@@ -104,6 +104,7 @@ def _as_begun(options: TrainOptions, run: Path) -> TrainOptions:
         teacher=options.teacher or (Path(str(begun["teacher"])) if begun.get("teacher") else None),
         clips=options.clips or _paths(begun.get("clips")),
         scenes=options.scenes or _paths(begun.get("scenes")),
+        chunk=options.chunk or str(begun.get("chunk", "")),
     )
 
 

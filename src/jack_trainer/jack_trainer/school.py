@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -85,7 +86,8 @@ class School:
         self.newest: Path | None = None
         self._speed = 0.0
         if self.phase.chunk is not None:
-            network = partial(Brain, chunk=self.phase.chunk)
+            kind = options.chunk or self.phase.chunk.kind
+            network = partial(Brain, chunk=replace(self.phase.chunk, kind=kind))
         brain = network(self.contract, preset(options.brain), self.phase.noise)
         parent = parent or (None if options.resume else options.parent)
         sources = (sources or Sources()).of(self.phase)

@@ -54,6 +54,7 @@ class TrainerParameters:
     clips: tuple[str, ...] = parameter((), "Motions, for the phases that learn from some.")
     scenes: tuple[str, ...] = parameter((), "Folders of scenes, for the phases that learn from some.")
     teacher: str = parameter("", "Checkpoint, run or policy that corrects who clones demonstrations; empty: none.")
+    chunk: str = parameter("", "How action chunks are learnt: squared, flow or tokens; empty: the phase's own.")
     runs: str = parameter("runs", "Folder of the trainings.")
     brain: str = parameter("nano", "Size of the brain: nano, small or base.")
     environments: int = parameter(256, "Simulations that run side by side.", 2, 100_000)
@@ -132,6 +133,7 @@ class TrainerNode(Node):
                 clips=tuple(map(Path, own.clips)),
                 scenes=tuple(map(Path, own.scenes)),
                 teacher=Path(own.teacher) if own.teacher else None,
+                chunk=own.chunk,
                 brain=own.brain,
                 environments=own.environments,
                 randomization=own.randomization,

@@ -34,6 +34,8 @@ class TrainOptions:
     #: checkpoint, run or policy file that says, while he practises what was demonstrated, what it would do; None:
     #: nothing but the demonstrations is learnt from
     teacher: Path | None = None
+    #: how action chunks are learnt, where a phase makes some: squared, flow or tokens; empty: as the phase has it
+    chunk: str = ""
     #: size of the brain: nano, small, base
     brain: str = "nano"
     #: simulations that run side by side

@@ -1,5 +1,6 @@
 """The phase that teaches him to do what he is told, as part of the school: what is handed on, kept and resumed."""
 
+import json
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -9,6 +10,7 @@ import pytest
 import torch
 
 from jack_brain.network.brain import Brain
+from jack_brain.network.chunk_heads import FlowChunk, TokenChunk
 from jack_brain.policy import Policy, PolicyLimits
 from jack_contract.contract import default_contract
 from jack_contract.errors import JackError
@@ -100,6 +102,24 @@ def test_without_scenes_or_a_brain_that_can_walk_he_is_told_what_to_type(make_co
         make_course(parent=None)
     with pytest.raises(JackError, match="leave out --scenes"):
         make_course(phase="walk")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("chunk", "head"), [("flow", FlowChunk), ("tokens", TokenChunk)])
+def test_how_chunks_are_learnt_is_chosen_by_name(make_course, chunk, head, monkeypatch):
+    made = []
+    monkeypatch.setattr(school, "PolicyExporter", lambda brain, **_: made.append(brain) or Nothing())
+    make_course(chunk=chunk, steps=2 * BATCH).run()
+    assert isinstance(made[0].chunk_head, head)
+    with pytest.raises(JackError, match="Valid: squared, flow, tokens"):
+        make_course(chunk="cubes").run()
+
+
+class Nothing:
+    """Exports nothing."""
+
+    def export(self, provenance):
+        return json.dumps(provenance).encode()
 
 
 # -- rehearsal

@@ -47,6 +47,8 @@ class Train:
     scenes: tuple[Path, ...] = ()
     # who corrects him while he practises what was demonstrated: checkpoint, run, policy file or `pretrained`
     teacher: Annotated[str, tyro.conf.arg(metavar="CHECKPOINT")] = ""
+    # how action chunks are learnt, where a phase makes some: squared, flow or tokens
+    chunk: str = ""
     # simulations that he learns in side by side; 0: 256, with --env 16
     environments: int = 0
     # size of the brain: nano, small or base
@@ -91,7 +93,7 @@ class Train:
         given = {"runs": str(self.runs), "environments": str(environments), "brain": self.brain}
         given |= {"randomization": self.randomization, "scene": self.scene, "parent": self.parent}
         given |= {name: ",".join(map(str, getattr(self, name))) for name in ("bags", "clips", "scenes")}
-        given |= {"teacher": self.teacher}
+        given |= {"teacher": self.teacher, "chunk": self.chunk}
         specs = TRAIN.nodes(given | {"autostart": "false"})
         goal = TrainGoal(self.taught, self.steps, self.seed, str(resume or ""))
         standing = Standing(self.stand_for, self.keep)
@@ -114,6 +116,7 @@ class Train:
                 clips=self.clips,
                 scenes=self.scenes,
                 teacher=Path(self.teacher) if self.teacher else None,
+                chunk=self.chunk,
                 brain=self.brain,
                 environments=self.environments or ENVIRONMENTS,
                 randomization=self.randomization,
