@@ -14,8 +14,9 @@ from jack_contract.observation import COMMAND_SIZE
 
 #: Control periods from one chunk to the next [1]: pictures come at 10 a second.
 PERIOD = 5
-#: Control periods over which the arms change hands [1].
-_HANDS = 25
+#: Control periods over which chunks take the arms, and over which they give them back [1]. What is demonstrated
+#: begins where the arms are, and is under way at once: who held them back would lead them where nobody ever was.
+TAKE, GIVE = 5, 25
 #: No chunk asks the legs for more than this, forwards, to a side and around [m/s, m/s, rad/s].
 _FASTEST = np.array([0.6, 0.3, 0.8])
 
@@ -25,8 +26,7 @@ class Arms:
 
     Attributes:
         share: how much of the arms the chunks have, 0 to 1.
-        lead: how much of what they ask of the legs is passed on, 0 to 1. Both grow and shrink by the same step each
-            control period.
+        lead: how much of what they ask of the legs is passed on, 0 to 1. Both change by a step each control period.
         progress: how much of what was asked is done, as the policy says, 0 to 1; 0 while it follows nothing.
     """
 
@@ -89,4 +89,4 @@ class Arms:
 
 def _towards(share: float, wanted: bool) -> float:
     """A share one step nearer to 1 or 0."""
-    return min(share + 1 / _HANDS, 1.0) if wanted else max(share - 1 / _HANDS, 0.0)
+    return min(share + 1 / TAKE, 1.0) if wanted else max(share - 1 / GIVE, 0.0)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from jack_brain.arms import TAKE
 from jack_brain.chunk import to_rows
 from jack_contract.arrays import Array, Float64
 from jack_contract.contract import Contract
@@ -29,8 +30,9 @@ AFTER = 25
 _NEAR = (0.02, 0.02, 0.06)
 #: From where he walks to it: ahead, aside [m] and heading [rad], least and greatest.
 _AWAY = ((-1.1, -0.4), (-0.15, 0.15), (-0.25, 0.25))
-#: The expert's arms are led astray by about so much [rad], for about so long [s], to be seen finding back.
-DISTURBANCE, _DISTURBED = 0.03, 0.3
+#: The expert's arms are led astray by up to about so much [rad], one demonstration more than another, for about so
+#: long [s], to be seen finding back.
+DISTURBANCE, _DISTURBED = 0.1, 0.3
 _GOALS = {goal: index for index, goal in enumerate(goals())}
 
 
@@ -107,7 +109,7 @@ class Demonstrator:
             legs: of as many.
             camera: that draws what they see; None: nothing is drawn.
             random: where the disturbance comes from.
-            disturbance: by about how much arms are led astray [rad].
+            disturbance: by about how much arms are led astray at most [rad].
         """
         self.task, self.expert = task, Expert(task)
         self._legs, self._camera, self._random, self._disturbance = legs, camera, random, disturbance
@@ -118,7 +120,7 @@ class Demonstrator:
         self._images = np.zeros((n, pictures, contract.camera.height, contract.camera.width, 3), np.uint8)
         self._pixel = np.full((n, 2), np.nan)
         self._executed = np.zeros((n, contract.robot.count))
-        self._astray = np.zeros((n, contract.robot.count))
+        self._astray, self._strength = np.zeros((n, contract.robot.count)), np.zeros(n)
         self._after = np.zeros(n, np.int64)
 
     def run(self, draw: Callable[[], Situation], count: int) -> Iterator[Demonstration]:
@@ -146,6 +148,8 @@ class Demonstrator:
         self.expert.begin(ids, situations)
         self._legs.begin(ids)
         self._executed[ids], self._astray[ids], self._after[ids] = 0.0, 0.0, 0
+        if self._disturbance:
+            self._strength[ids] = self._random.uniform(0.0, self._disturbance, len(ids))
 
     def tick(self) -> None:
         """One control period of all of them."""
@@ -155,8 +159,10 @@ class Demonstrator:
         frame = contract.observation.encode(contract.robot, state, self._executed, signal)
         self._look(age)
         velocity = self.expert.velocity()
-        wanted = self.expert.arms(legs.decide(state, velocity, self.expert.free))
-        told = wanted + self._lead_astray()
+        walks = legs.decide(state, velocity, self.expert.free)
+        wanted = self.expert.arms(walks)
+        # As a robot's arms are taken: from the one who walks, step by step.
+        told = walks + np.minimum((age + 1) / TAKE, 1.0)[:, None] * (wanted - walks) + self._lead_astray()
         self._executed = contract.action.action(contract.robot, told - offsets)
         at = (np.arange(task.count), age)
         values: dict[str, Array] = {
@@ -198,7 +204,7 @@ class Demonstrator:
             return self._astray
         arms = self.task.arms.indices.ravel()
         share = self.task.contract.robot.control_period / _DISTURBED
-        push = self._random.normal(0.0, self._disturbance * np.sqrt(2 * share), (self.task.count, len(arms)))
+        push = self._random.normal(0.0, np.sqrt(2 * share), (self.task.count, len(arms))) * self._strength[:, None]
         self._astray[:, arms] += push - share * self._astray[:, arms]
         return np.where(self.expert.free[:, None], 0.0, self._astray)
 
