@@ -22,6 +22,8 @@ from jack_sim.layout import COLOURS, HEIGHTS, MATERIALS, SHAPES, SIZES, SLOTS, L
 #: Name of the scene.
 TABLETOP = "tabletop"
 TABLE = "table"
+#: Name of the camera of who watches him, and where it is: left of the table, beyond it, looking back at it [m].
+AUDIENCE, _SEAT = "audience", (1.35, 1.15, 1.35)
 #: Edge of the table before him, half its depth and width, and the thickness of its top [m].
 EDGE, HALF_DEPTH, HALF_WIDTH, _THICKNESS = 0.16, 0.17, 0.42, 0.03
 #: Of a thing [kg]; damping of its motion, which lets a ball come to rest [N m s/rad].
@@ -46,6 +48,9 @@ def furnish(spec: mujoco.MjSpec) -> None:
         _add_slot(spec, slot)
     head = spec.camera("head")
     head.alt.type, head.quat = mujoco.mjtOrientation.mjORIENTATION_QUAT, _camera_turn(np.zeros(3))
+    spec.worldbody.add_camera(
+        name=AUDIENCE, pos=_SEAT, fovy=40, mode=mujoco.mjtCamLight.mjCAMLIGHT_TARGETBODY, targetbody=TABLE
+    )
     parked = np.concatenate([_pose(_parked(slot)) for slot in range(SLOTS)])
     for key in spec.keys:
         key.qpos = np.concatenate([key.qpos, parked])

@@ -30,6 +30,7 @@ from jack_sim.camera import Camera
 from jack_sim.errors import SimulationError
 from jack_sim.physics import World
 from jack_sim.scene import SceneOptions, load_spec
+from jack_trainer.table_film import TableStage
 
 #: Size of the picture [px] and pictures a second; control periods go into the time of a picture without a rest.
 WIDTH, HEIGHT, RATE = 480, 360, 25
@@ -97,7 +98,8 @@ def make_film(policy: Path, programme: Sequence[Act] = ()) -> Film:
 
     Args:
         policy: the file.
-        programme: what he is asked for; by default a walk, or for a policy of the phase `stand` some pushes.
+        programme: what he is asked for; by default a walk; for a policy of the phase `stand` some pushes, and for
+            one that follows sentences some of these, at a table.
 
     Raises:
         PolicyError: a file that must not drive this robot.
@@ -105,15 +107,36 @@ def make_film(policy: Path, programme: Sequence[Act] = ()) -> Film:
         JackError: no film could be written.
     """
     loaded = Policy.load(policy, default_contract())
-    programme = programme or (STANDING if loaded.phase == "stand" else WALKING)
-    stage = _Stage(loaded)
-    with _Cameraman(stage.world.position) as cameraman, tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "film.webm"
-        count = write_film(path, (cameraman.shoot(stage.world.position, *words) for words in stage.play(programme)))
-        film = Film(path.read_bytes(), count / RATE, stage.falls)
+        if loaded.follows and not programme:
+            table = TableStage(loaded, WIDTH, HEIGHT, RATE)
+            count, falls = write_film(path, (captioned(*shot) for shot in table.play())), table.falls
+        else:
+            count, falls = _film_walk(loaded, path, programme or (STANDING if loaded.phase == "stand" else WALKING))
+        film = Film(path.read_bytes(), count / RATE, falls)
     if not 0 < len(film.data) <= MAX_BYTES:
         raise JackError(f"The film has {len(film.data):,} bytes; a page takes 1 to {MAX_BYTES:,}.")
     return film
+
+
+def _film_walk(policy: Policy, path: Path, programme: Sequence[Act]) -> tuple[int, int]:
+    """Film a programme; returns how many pictures there are, and how often he fell."""
+    stage = _Stage(policy)
+    with _Cameraman(stage.world.position) as cameraman:
+        shots = (cameraman.shoot(stage.world.position, *words) for words in stage.play(programme))
+        return write_film(path, shots), stage.falls
+
+
+def captioned(picture: NDArray[np.uint8], asked: str, doing: str) -> NDArray[np.uint8]:
+    """A picture (HEIGHT, WIDTH, 3) with what is asked for and what he does on its upper edge."""
+    picture = picture.copy()
+    picture[:_STRIP] //= 3
+    image = Image.fromarray(picture)
+    draw = ImageDraw.Draw(image)
+    draw.text((12, 3), asked, "white", ImageFont.load_default(17))
+    draw.text((12, 24), doing, (200, 208, 216), ImageFont.load_default(13))
+    return np.asarray(image)
 
 
 def film_aside(policy: Path) -> Film:
@@ -225,19 +248,12 @@ class _Cameraman:
         large = round(_LARGER * WIDTH), round(_LARGER * HEIGHT)
         self._camera = Camera(spec.compile(), *large, _CAMERAMAN, shadows=True)
         self._place = position[:2].copy()
-        self._large, self._small = ImageFont.load_default(17), ImageFont.load_default(13)
 
     def shoot(self, position: Float64, asked: str, doing: str) -> NDArray[np.uint8]:
         """A picture of a generalised position (nq,), with words; RGB, (HEIGHT, WIDTH, 3)."""
         self._place += (position[:2] - self._place) / (RATE * _FOLLOW)
         drawn = self._camera.render(np.concatenate([position, self._place]))
-        picture = cv2.resize(drawn, (WIDTH, HEIGHT), interpolation=cv2.INTER_AREA)
-        picture[:_STRIP] //= 3
-        image = Image.fromarray(picture)
-        draw = ImageDraw.Draw(image)
-        draw.text((12, 3), asked, "white", self._large)
-        draw.text((12, 24), doing, (200, 208, 216), self._small)
-        return np.asarray(image)
+        return captioned(cv2.resize(drawn, (WIDTH, HEIGHT), interpolation=cv2.INTER_AREA), asked, doing)
 
     def __enter__(self) -> _Cameraman:
         return self

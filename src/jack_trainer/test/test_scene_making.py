@@ -15,8 +15,9 @@ from jack_contract.instruction import default_tokenizer
 from jack_launch.graphs import pretrained_policy
 from jack_sim.camera import CameraError
 from jack_sim.render import BatchCamera
-from jack_trainer import scene_making
+from jack_trainer import scene_making, table_film
 from jack_trainer.evaluate import Evaluation
+from jack_trainer.film import make_film
 from jack_trainer.forgetting import exam_of, forgotten, scored
 from jack_trainer.parents import read_parent
 from jack_trainer.phases import phase
@@ -197,3 +198,24 @@ def test_a_table_and_a_phrasing_that_are_examined_are_none_that_are_learnt_from(
     for skill in (Skill.TOUCH, Skill.PUSH_LEFT):
         assert unseen(random, planner, skill).layout.held_out
         assert not draw_situation(random, planner, skill=skill).layout.held_out
+
+
+@pytest.mark.slow
+def test_a_film_of_who_follows_shows_him_from_outside_and_what_he_sees(follower, can_draw, monkeypatch):
+    monkeypatch.setattr(table_film, "PROGRAMME", (Skill.WAVE, Skill.TOUCH))
+    monkeypatch.setattr(table_film, "PATIENCE", dict.fromkeys(Skill, 0.2))
+    stage = table_film.TableStage(Policy.load(follower, CONTRACT), 480, 360, 25)
+    shots = list(stage.play())
+    assert len(shots) == 2 * 5 and stage.falls == 0
+    picture, asked, doing = shots[0]
+    assert picture.shape == (360, 480, 3) and picture[:200, :300].std() > 10  # him
+    assert picture[-144:, -144:, 0].mean() > picture[-144:, -144:, 2].mean()  # where the sentence points is red
+    assert asked and doing.endswith(" s") and asked != shots[-1][1]
+
+
+@pytest.mark.slow
+def test_the_film_of_a_policy_that_follows_is_of_a_table(follower, can_draw, monkeypatch):
+    monkeypatch.setattr(table_film, "PROGRAMME", (Skill.WAVE,))
+    monkeypatch.setattr(table_film, "PATIENCE", dict.fromkeys(Skill, 0.2))
+    made = make_film(follower)
+    assert made.seconds == 5 / 25 and made.falls == 0 and len(made.data) > 1000

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from jack_brain.gaze import Intent
 from jack_brain.pilot import Pilot, PilotConfig
-from jack_brain.policy import Policy
+from jack_brain.policy import Policy, Seen
 from jack_brain.safety import Mode
 from jack_contract.errors import JackError
 from jack_contract.instruction import Tokenizer, default_tokenizer
@@ -41,7 +41,12 @@ class Outcome:
 
 
 class Following:
-    """N robots that do what they are told, as their policy has it."""
+    """N robots that do what they are told, as their policy has it.
+
+    Attributes:
+        pictures: the newest that each has seen, (N, h, w, 3).
+        seen: what the policy made of it; None before the first.
+    """
 
     def __init__(
         self, task: Tabletop, policy: Policy, camera: BatchCamera, hears: bool = True, sees: bool = True
@@ -64,7 +69,9 @@ class Following:
         require_follower(policy, self._tokenizer)
         self._pilots = [self._pilot() for _ in range(task.count)]
         self._said = np.zeros((task.count, self._tokenizer.length), np.int64)
-        self._now = 0.0
+        self._now, size = 0.0, task.contract.camera
+        self.pictures = np.zeros((task.count, size.height, size.width, 3), np.uint8)
+        self.seen: list[Seen | None] = [None] * task.count
         self._stands = np.tile(task.contract.robot.default_position, (task.count, 1))
 
     def run(self, draw: Callable[[], Situation], count: int) -> Iterator[Outcome]:
@@ -105,8 +112,11 @@ class Following:
     def _look(self, index: int, picture: NDArray[np.uint8]) -> None:
         ids, image = self._said[index] if self._hears else None, picture if self._sees else None
         pilot = self._pilots[index]
+        self.seen[index] = seen = self._policy.look(ids, image)
+        if image is not None:
+            self.pictures[index] = image
         pilot.safety.saw(self._now, self._now)
-        pilot.intend(Intent(self._policy, self._policy.look(ids, image).prefix, self._now))
+        pilot.intend(Intent(self._policy, seen.prefix, self._now))
 
     def _pilot(self) -> Pilot:
         pilot = Pilot(self.task.contract, config=PilotConfig(blend=0.0), watches_camera=True)
