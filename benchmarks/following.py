@@ -1,6 +1,7 @@
 """Does he do what he is told, and because he is told and sees it? A policy that follows sentences, in closed loop.
 
-Trials at tables and in words that no training saw, as in the exam (`jack_trainer.table_exam`), each skill alike:
+Trials at tables and in words that no training saw, as in the exam (`jack_trainer.table_exam`), each skill alike.
+Where a thing is named there is another one with which the same could be done:
 
 - as told: the exam itself;
 - another sentence: the same tables, and the same kind of deed done to another thing; who only learnt what is
@@ -64,8 +65,8 @@ class Row:
     fell: int
     #: moved something that nobody had named
     meddled: int
-    #: of those that were done, the median [s]
-    seconds: float
+    #: of those that were done, the median [s]; None: none was
+    seconds: float | None
 
     @property
     def share(self) -> float:
@@ -73,14 +74,33 @@ class Row:
         return self.done / max(1, self.trials)
 
 
-def otherwise(random: np.random.Generator, planner: Planner, skill: Skill) -> Situation:
-    """A table of the exam, and a sentence for another thing than the exam's."""
-    from jack_trainer.table_exam import unseen
-    from jack_trainer.tasks.demonstrations import other_words
+class Pairs:
+    """Tables where there is a choice, with what he is told in the exam's words, and something else."""
 
-    while True:
-        if (found := other_words(random, planner, unseen(random, planner, skill), exam=True)) is not None:
-            return found
+    def __init__(self) -> None:
+        self._words = np.random.default_rng(SEED)
+
+    def told(self, random: np.random.Generator, planner: Planner, skill: Skill) -> Situation:
+        """A table, and what he is told there; of a skill that is about no thing, any."""
+        return self._draw(random, planner, skill)[0]
+
+    def otherwise(self, random: np.random.Generator, planner: Planner, skill: Skill) -> Situation:
+        """The same table as `told` has of the same generator, and a sentence for another thing on it."""
+        other = self._draw(random, planner, skill)[1]
+        assert other is not None
+        return other
+
+    def _draw(
+        self, random: np.random.Generator, planner: Planner, skill: Skill
+    ) -> tuple[Situation, Situation | None]:
+        from jack_trainer.table_exam import unseen
+        from jack_trainer.tasks.demonstrations import other_words
+
+        while True:
+            told = unseen(random, planner, skill)
+            other = other_words(self._words, planner, told, exam=True)
+            if other is not None or not skill.names_thing:
+                return told, other
 
 
 def rows(condition: str, outcomes: Sequence[Outcome]) -> list[Row]:
@@ -96,7 +116,7 @@ def rows(condition: str, outcomes: Sequence[Outcome]) -> list[Row]:
             sum(o.success for o in each),
             sum(o.fell for o in each),
             sum(o.meddled for o in each),
-            float(np.median([o.seconds for o in each if o.success] or [np.nan])),
+            float(np.median(times)) if (times := [o.seconds for o in each if o.success]) else None,
         )
         for skill, each in found.items()
     ]
@@ -106,11 +126,12 @@ def conditions() -> dict[str, Callable[..., list[Outcome]]]:
     """How each condition is tried: policy, contract, exam, seed."""
     from jack_trainer.table_exam import try_at_table
 
+    pairs = Pairs()
     return {
-        AS_TOLD: try_at_table,
-        OTHERWISE: partial(try_at_table, draw=otherwise),
-        DEAF: partial(try_at_table, hears=False),
-        BLIND: partial(try_at_table, sees=False),
+        AS_TOLD: partial(try_at_table, draw=pairs.told),
+        OTHERWISE: partial(try_at_table, draw=pairs.otherwise),
+        DEAF: partial(try_at_table, draw=pairs.told, hears=False),
+        BLIND: partial(try_at_table, draw=pairs.told, sees=False),
     }
 
 
@@ -124,7 +145,8 @@ def table(found: Sequence[Row]) -> Table:
         mine = {row.condition: row for row in found if row.skill == skill}
         cells = [f"{mine[name].share:.0%}" if name in mine else "-" for name in names]
         told = mine[AS_TOLD]
-        shown.add_row(skill, *cells, str(told.fell), str(told.meddled), f"{told.seconds:.1f}")
+        took = "-" if told.seconds is None else f"{told.seconds:.1f}"
+        shown.add_row(skill, *cells, str(told.fell), str(told.meddled), took)
     return shown
 
 
@@ -141,13 +163,12 @@ def kept(found: Sequence[Row], condition: str) -> float:
 def main(options: Options) -> int:
     """Try, print one table, write JSON; returns the exit code."""
     from jack_contract.contract import default_contract
-    from jack_trainer.exam import find_policy
-    from jack_trainer.parents import find_parent
+    from jack_trainer.exam import policy_named
     from jack_trainer.phases import phase
     from jack_trainer.tasks.instructions import Skill
     from jack_trainer.tasks.lessons import TableExam
 
-    path = find_policy(find_parent(options.policy, options.runs), options.runs)
+    path = policy_named(options.policy, options.runs)
     found: list[Row] = []
     for condition, attempt in conditions().items():
         skills = tuple(skill for skill in Skill if skill.names_thing or condition != OTHERWISE)

@@ -233,20 +233,18 @@ def test_what_is_left_of_following_is_counted_over_the_skills_that_have_both():
     assert table(found).row_count == 2
 
 
-def test_with_another_sentence_the_table_is_the_exams_and_the_thing_another():
-    from following import otherwise
+def test_with_another_sentence_the_table_is_the_same_and_the_thing_another():
+    from following import Pairs
 
-    from jack_trainer.table_exam import unseen
     from jack_trainer.tasks.expert import Planner
     from jack_trainer.tasks.instructions import Skill
     from jack_trainer.tasks.tabletop import Tabletop
 
-    planner = Planner(Tabletop(1, default_contract()))
-    for seed in range(20):
-        found = otherwise(np.random.default_rng(seed), planner, Skill.TOUCH)
-        assert found.layout.held_out and found.goal.skill is Skill.TOUCH
-        first = unseen(np.random.default_rng(seed), planner, Skill.TOUCH)
-        if first.layout == found.layout:  # it has another thing that can be touched
-            assert first.goal != found.goal
-            return
-    pytest.fail("no table of twenty has two things that can be touched")
+    planner, pairs = Planner(Tabletop(1, default_contract())), Pairs()
+    for skill in (Skill.TOUCH, Skill.PUSH_LEFT):
+        one, two = np.random.default_rng(3), np.random.default_rng(3)
+        for _ in range(3):
+            told, other = pairs.told(one, planner, skill), pairs.otherwise(two, planner, skill)
+            assert told.layout == other.layout and told.layout.held_out and told.start == other.start
+            assert told.goal.skill is other.goal.skill is skill and told.goal != other.goal
+    assert pairs.told(np.random.default_rng(3), planner, Skill.WAVE).goal.skill is Skill.WAVE

@@ -266,7 +266,10 @@ TRAIN = Graph(
         LaunchArgument("scenes", "", "folders of scenes, with commas between, for the phases that learn from some"),
         LaunchArgument("teacher", "", "checkpoint, run or policy that corrects who clones demonstrations"),
         LaunchArgument(
-            "chunk", "", "how action chunks are learnt: squared, flow, tokens; empty: the phase's own"
+            "chunk",
+            "",
+            "how action chunks are learnt: squared, flow or tokens; empty: as the phase has it",
+            ("", "squared", "flow", "tokens"),
         ),
         LaunchArgument("environments", "256", "simulations that he learns in side by side"),
         LaunchArgument("brain", "nano", "size of the brain: nano, small or base"),

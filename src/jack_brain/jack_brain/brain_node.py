@@ -432,7 +432,7 @@ class BrainNode(LifecycleNode):
         }
         waits = state in (State.UNCONFIGURED, State.HOLDING)
         level = DiagnosticStatus.ERROR if fault else DiagnosticStatus.WARN if waits else DiagnosticStatus.OK
-        return diagnostic("control", level, fault or _WORDS[state], values)
+        return self._diagnostic("control", level, fault or _WORDS[state], values)
 
     def _safety(self) -> DiagnosticStatus:
         """What damped the joints, how often, and how much can be relied on."""
@@ -447,7 +447,7 @@ class BrainNode(LifecycleNode):
             **{f"trips: {kind}": count for kind, count in safety.trips.items()},
         }
         level = DiagnosticStatus.ERROR if safety.fault else DiagnosticStatus.WARN if rung else DiagnosticStatus.OK
-        return diagnostic("safety", level, safety.fault or _RUNGS[rung], values)
+        return self._diagnostic("safety", level, safety.fault or _RUNGS[rung], values)
 
     def _sight(self) -> list[DiagnosticStatus]:
         """What he sees, is told and does about it; nothing where no camera is watched."""
@@ -457,6 +457,8 @@ class BrainNode(LifecycleNode):
         sight, arms, rung = self._gaze.sight, self.pilot.arms, self.pilot.safety.rung(now)
         values = {
             "sentence": sight.sentence or "none",
+            "sentences heard": sight.heard,
+            "followed": "no" if sight.attention is None else "yes",
             "misheard": sight.misheard or "nothing",
             "arms follow it [share]": f"{arms.share:.2f}",
             "done, as he thinks [share]": f"{arms.progress:.2f}",
@@ -468,7 +470,13 @@ class BrainNode(LifecycleNode):
         lost = _RUNGS[Rung.PROPRIOCEPTION] if rung is Rung.PROPRIOCEPTION else ""
         words = (sight.trouble if now - sight.at < DIAGNOSTICS_PERIOD else "") or lost
         level = DiagnosticStatus.WARN if words else DiagnosticStatus.OK
-        return [diagnostic("sight", level, words or "pictures are seen", values)]
+        return [self._diagnostic("sight", level, words or "pictures are seen", values)]
+
+    def _diagnostic(self, part: str, level: bytes, words: str, values: Mapping[str, object]) -> DiagnosticStatus:
+        """How one part of the brain is; there may be another robot's beside it."""
+        pairs = [KeyValue(key=key, value=str(value)) for key, value in values.items()]
+        owner = f"{self.get_namespace().rstrip('/')}/{self._robot.name}"
+        return DiagnosticStatus(level=level, name=f"brain: {part}", message=words, hardware_id=owner, values=pairs)
 
     def _publish_timing(self, header: Header) -> None:
         seen, deadlines = self._times.punctuality(), self.pilot.safety.deadlines
@@ -480,12 +488,6 @@ class BrainNode(LifecycleNode):
         message.missed, message.missed_in_a_row = deadlines.missed, deadlines.in_a_row
         message.realtime, message.memory_locked = self._realtime.fifo, self._realtime.locked
         self._timing.publish(message)
-
-
-def diagnostic(part: str, level: bytes, words: str, values: Mapping[str, object]) -> DiagnosticStatus:
-    """How one part of the brain is."""
-    pairs = [KeyValue(key=key, value=str(value)) for key, value in values.items()]
-    return DiagnosticStatus(level=level, name=f"brain: {part}", message=words, values=pairs)
 
 
 def hardware(robot: RobotSpec, prefix: str) -> RobotSpec:

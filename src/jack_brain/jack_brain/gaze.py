@@ -75,6 +75,8 @@ class Sight:
     sentence: str = ""
     #: what was odd about the last sentence that came; empty: nothing
     misheard: str = ""
+    #: sentences that came so far
+    heard: int = 0
     #: why the last picture could not be used, or was not; empty: nothing is wrong
     trouble: str = ""
     #: when that picture came, on the pilot's clock [s]
@@ -88,6 +90,11 @@ class Sight:
     took: float = 0.0
     #: where in the last picture the sentence points: weights of its patches, (rows, columns); None: nowhere
     attention: Float32 | None = field(default=None, compare=False)
+
+
+def understands(policy: Follower, tokenizer: Tokenizer) -> bool:
+    """Whether a policy was taught with the vocabulary that a tokenizer has, or does not say with which."""
+    return policy.words in ("", tokenizer.digest)
 
 
 class Gaze:
@@ -140,7 +147,9 @@ class Gaze:
         odd, understood = _judge(sentence, said)
         with self._news:
             self._sentence = sentence if understood else None
-            self.sight = replace(self.sight, sentence=shown if understood else "", misheard=odd)
+            heard = self.sight.heard + 1
+            shown = shown if understood else ""
+            self.sight = replace(self.sight, sentence=shown, misheard=odd, heard=heard, attention=None)
             if not understood:
                 self._intend(None)
         return odd
@@ -181,15 +190,18 @@ class Gaze:
         same = now - self._before_at
         trouble = f"Pictures have been the same for {same:.0f} s." if same > _FROZEN else ""
         policy, sentence, attention = self._driving(), self._sentence, None
-        if policy is not None and policy.follows and sentence is not None:
-            if policy.words in ("", self._tokenizer.digest):
-                seen = policy.look(sentence.ids, pixels)
-                attention = seen.attention
-                with self._news:
-                    if self._sentence is sentence:
-                        self._intend(Intent(policy, seen.prefix, now))
-            else:
-                trouble = "The policy was taught with another vocabulary: it follows no sentence."
+        if sentence is None:
+            pass
+        elif policy is None or not policy.follows:
+            trouble = "The policy that drives follows no sentences."
+        elif not understands(policy, self._tokenizer):
+            trouble = "The policy was taught with another vocabulary: it follows no sentence."
+        else:
+            seen = policy.look(sentence.ids, pixels)
+            attention = seen.attention
+            with self._news:
+                if self._sentence is sentence:
+                    self._intend(Intent(policy, seen.prefix, now))
         took, count = time.perf_counter() - begun, self.sight.seen + 1
         self._tell(trouble=trouble, at=now, seen=count, same=same, took=took, attention=attention)
 

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from viser.infra import WebsockClientConnection, WebsockServer
 
 from jack_contract.arrays import Float64
+from jack_contract.instruction import MAX_CHARACTERS
 from jack_contract.rotation import xyzw_to_wxyz
 from jack_operator import panel
 from jack_operator.limits import LIMITS, limited
@@ -42,10 +43,6 @@ _SHORT = 0.03
 _ROUNDING = 0.25
 _ZENITH, _HORIZON = (116, 133, 152), (206, 214, 222)
 _CURVE_HEIGHT = 150
-
-
-#: What he is told is no longer [characters].
-_LONGEST = 500
 
 
 class Wish(Enum):
@@ -216,7 +213,7 @@ class Page:
         with gui.add_folder("Tell him"):
             told = gui.add_text("sentence", "", hint="touch the red cube; nothing: follow nothing any more")
             say = gui.add_button("Say", color="blue")
-            say.on_click(lambda _: self._sentences.put(told.value[:_LONGEST]))
+            say.on_click(lambda _: self._sentences.put(told.value[:MAX_CHARACTERS]))
         with gui.add_folder("Drive"):
             self._driving = gui.add_checkbox("send cmd_vel", False)
             self._driving.on_update(self._take_hold)

@@ -17,6 +17,7 @@ from nav_msgs.msg import Odometry
 from numpy.typing import NDArray
 from rclpy.clock import Clock
 from rclpy.clock_type import ClockType
+from rclpy.duration import Duration
 from rclpy.exceptions import ParameterException
 from rclpy.experimental.events_executor import EventsExecutor
 from rclpy.node import Node
@@ -30,16 +31,24 @@ from std_msgs.msg import String
 from std_srvs.srv import Trigger
 
 from jack_contract.errors import JackError, MessageError
+from jack_contract.overlay import pointed
 from jack_contract.parameters import declare
 from jack_operator.asking import Asking
 from jack_operator.page import Page, Wish
 from jack_operator.parameters import ViewParameters
-from jack_operator.pictures import attention, pointed, unpack
+from jack_operator.pictures import attention, unpack
 from jack_operator.scene import Scene
 
 #: Whoever publishes is heard, reliable or not, and nobody waits for who only looks.
 LOOK = qos_profile_sensor_data
 LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL, reliability=ReliabilityPolicy.RELIABLE)
+#: As LATCHED, for whoever listens to sentences; yet what was said is not said again to a brain that starts later.
+SAYING = QoSProfile(
+    depth=1,
+    durability=DurabilityPolicy.TRANSIENT_LOCAL,
+    reliability=ReliabilityPolicy.RELIABLE,
+    lifespan=Duration(seconds=2.0),
+)
 COMMAND = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE)
 STOP, RESETS, RESTART = "brain/stop", ("brain/reset_fault", "driver/reset"), "sim/reset"
 #: Least time between two pictures of the camera [s].
@@ -68,7 +77,7 @@ class ViewNode(Node):
         self._driving = False
         self._listen()
         self._doors = self._offer() if self.parameters.control else {}
-        self._voice = self.create_publisher(String, "instruction", LATCHED) if self.parameters.control else None
+        self._voice = self.create_publisher(String, "instruction", SAYING) if self.parameters.control else None
         steady = Clock(clock_type=ClockType.STEADY_TIME)
         self.create_timer(1.0 / self.parameters.rate, self._proceed, clock=steady)
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from jack_contract.errors import MessageError
-from jack_operator.pictures import MAX_BYTES, MAX_EDGE, attention, pointed, unpack
+from jack_operator.pictures import MAX_BYTES, MAX_EDGE, attention, unpack
 
 
 def packed(kind, size=(32, 24), **options):
@@ -40,18 +40,6 @@ def test_no_damage_does_more_than_be_refused(place, bytes_, kind, cut):
     damaged = good[:place] + (b"" if cut else bytes_ + good[place + len(bytes_) :])
     with contextlib.suppress(MessageError):
         assert unpack(damaged).shape[2] == 3
-
-
-def test_where_a_sentence_points_is_red_in_the_middle_part_that_a_policy_sees():
-    weights = attention(bytes([0, 0, 0, 255]), 2, 2)
-    image = np.full((24, 32, 3), 100, np.uint8)
-    shown = pointed(image, weights)
-    assert shown.shape == image.shape and (image == 100).all()
-    np.testing.assert_array_equal(shown[:, :4], 100)  # a policy sees the square in the middle
-    np.testing.assert_array_equal(shown[:, 28:], 100)
-    np.testing.assert_array_equal(shown[0, 4], 100)
-    assert shown[23, 27].tolist() == [193, 76, 40]  # 100 + 0.6 (255, 60, 0 - 100)
-    assert shown[20, 24, 0] > 150 > shown[12, 16, 0] > 100  # it fades
 
 
 @pytest.mark.parametrize(

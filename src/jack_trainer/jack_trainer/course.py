@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from jack_brain.chunk import ChunkSpec
 from jack_contract.contract import default_contract
 from jack_contract.errors import JackError
 from jack_trainer import checkpoint as storage
@@ -18,6 +19,7 @@ from jack_trainer.parents import find_parent, offered
 from jack_trainer.phases import Phase, sequence
 from jack_trainer.school import School
 from jack_trainer.sources import find_sources
+from jack_trainer.table_exam import require_eyes
 from jack_trainer.training import Listener, TrainOptions, TrainResult
 
 
@@ -51,6 +53,7 @@ class Course:
         self._options = options
         self._listener, self._run = listener, options.resume
         phases = sequence(options.phase)
+        _require_in_order(phases, options.chunk)
         self._sources = find_sources(options, phases, default_contract())
         self._start = _Start(phases, parent=options.parent) if self._run is None else _where(self._run, phases)
         first = self._start.phases[0]
@@ -91,6 +94,19 @@ class Course:
         found = inside or self._start.parent or self._options.parent
         if found is not None and (policy := offered(found)):
             self._listener.on_policy(policy)
+
+
+def _require_in_order(phases: Sequence[Phase], chunk: str) -> None:
+    """Refuse what would be found out only after a phase has been taught."""
+    follows = [taught for taught in phases if taught.chunk is not None]
+    if chunk:
+        ChunkSpec(chunk)
+        if not follows:
+            raise JackError("No phase that is asked for makes action chunks: leave out --chunk.")
+    if follows and phases[-1] is not follows[0]:
+        raise JackError(f"Who follows sentences is taught nothing else: put {follows[0].name} last.")
+    if follows:
+        require_eyes(default_contract())
 
 
 def _as_begun(options: TrainOptions, run: Path) -> TrainOptions:

@@ -61,9 +61,13 @@ class Diary:
 
     def exam(self, step: int, found: Evaluation, kept: Mapping[str, Score]) -> None:
         """An exam was held, and those of what he could before (`kept`, by skill)."""
-        self._exam = f"{found.survived} of {found.episodes} at step {step:,}"
+        did = "".join(f"; {skill} {share:.0%}" for skill, share in found.done.items())
+        self._exam = f"{found.survived} of {found.episodes} at step {step:,}{did}"
         told = {"survival": found.survival, "mean_time_s": found.mean_time}
-        told |= {"velocity_error": found.velocity_error, "yaw_rate_error": found.yaw_rate_error}
+        if found.done:
+            told |= {skill.replace(" ", "_"): share for skill, share in found.done.items()}
+        else:
+            told |= {"velocity_error": found.velocity_error, "yaw_rate_error": found.yaw_rate_error}
         self._log.add(step, told, "evaluation")
         for name, score in kept.items():
             told = {"survival": score.survival, "velocity_error": score.velocity_error}

@@ -11,6 +11,7 @@ from jack_contract.errors import JackError
 from jack_launch.graphs import newest_policy
 from jack_trainer.checkpoint import newest_published, policy_of
 from jack_trainer.evaluate import Evaluation, evaluate
+from jack_trainer.parents import find_parent
 from jack_trainer.phases import Phase, phase
 from jack_trainer.policy_actor import PolicyActor
 from jack_trainer.scorecard import Score, scorecard
@@ -85,6 +86,15 @@ def examine(path: Path, episodes: int = 100, seed: int = 1, worlds: bool = False
     else:
         evaluation = card.exam if card else evaluate(PolicyActor(path), contract, exam, episodes, seed)
     return ExamResult(path, policy.step, evaluation, taught, card.scores if card else [])
+
+
+def policy_named(place: Path, runs: Path) -> Path:
+    """The policy file that a person means: as for `find_parent`, a checkpoint being its policy.
+
+    Raises:
+        JackError: there is none.
+    """
+    return find_policy(find_parent(place, runs), runs)
 
 
 def find_policy(place: Path | None, runs: Path) -> Path:

@@ -93,9 +93,9 @@ class ExpertNode(Node):
 
     def _tell(self) -> None:
         """Tell him what was asked for, once it is known what lies where."""
-        goal = meaning(self._untold) if self._untold is not None else None
         if self._untold is None:
             return
+        goal = meaning(self._untold)
         if goal is not None and goal.skill.names_thing and not self._expert.informed:
             self._say(f"{goal}: he waits until he is told what lies on the table")
             return

@@ -13,6 +13,7 @@ import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import cv2
@@ -134,9 +135,12 @@ def captioned(picture: NDArray[np.uint8], asked: str, doing: str) -> NDArray[np.
     picture[:_STRIP] //= 3
     image = Image.fromarray(picture)
     draw = ImageDraw.Draw(image)
-    draw.text((12, 3), asked, "white", ImageFont.load_default(17))
-    draw.text((12, 24), doing, (200, 208, 216), ImageFont.load_default(13))
+    draw.text((12, 3), asked, "white", _font(17))
+    draw.text((12, 24), doing, (200, 208, 216), _font(13))
     return np.asarray(image)
+
+
+_font = cache(ImageFont.load_default)
 
 
 def film_aside(policy: Path) -> Film:
@@ -253,7 +257,8 @@ class _Cameraman:
         """A picture of a generalised position (nq,), with words; RGB, (HEIGHT, WIDTH, 3)."""
         self._place += (position[:2] - self._place) / (RATE * _FOLLOW)
         drawn = self._camera.render(np.concatenate([position, self._place]))
-        return captioned(cv2.resize(drawn, (WIDTH, HEIGHT), interpolation=cv2.INTER_AREA), asked, doing)
+        picture = cv2.resize(drawn, (WIDTH, HEIGHT), interpolation=cv2.INTER_AREA)
+        return captioned(np.asarray(picture, np.uint8), asked, doing)
 
     def __enter__(self) -> _Cameraman:
         return self

@@ -18,8 +18,6 @@ from jack_trainer.transcript import Entry, Score, Transcript
 
 #: How many fewer of the episodes may end on his feet, as a share of all.
 SURVIVAL = 0.02
-#: How much less he may do of what he is told, as a share of each kind: there are few trials of each.
-DONE = 0.10
 #: How much more he may err where he is told to go, as a share of what he erred by.
 TRACKING = 0.10
 #: Shares of episodes are sums of whole ones: what is lost is not more than allowed for being rounded.
@@ -169,11 +167,6 @@ def _lost(skill: Phase, before: Score, now: Score) -> list[str]:
         ("m/s", before.velocity_error, now.velocity_error),
         ("rad/s", before.yaw_rate_error, now.yaw_rate_error),
     )
-    lines += [
-        f"{skill.name}: of what he is told, {what}, he does {now.done.get(what, 0.0):.0%}, it was {then:.0%}"
-        for what, then in before.done.items()
-        if then - now.done.get(what, 0.0) > DONE + _ROUNDING
-    ]
     for unit, then, error in errors if skill.follows else ():
         if not error <= then * (1.0 + TRACKING) + _ROUNDING:
             lines.append(

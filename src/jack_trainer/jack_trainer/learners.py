@@ -10,13 +10,12 @@ from jack_brain.policy import Policy
 from jack_sim.batch import BatchWorld
 from jack_sim.randomization import Randomization
 from jack_sim.scene import TRAINING, load_model
-from jack_trainer.exam import find_policy
+from jack_trainer.exam import policy_named
 from jack_trainer.imitation.cloning import Cloning
 from jack_trainer.imitation.dataset import Reading, read_demonstrations
 from jack_trainer.imitation.rehearsal import rehearsal
 from jack_trainer.imitation.seeing import Seeing, SeeingConfig
 from jack_trainer.learner import Learner
-from jack_trainer.parents import find_parent
 from jack_trainer.phases import Phase
 from jack_trainer.policy_actor import PolicyActor
 from jack_trainer.rl.amp import AMP
@@ -65,7 +64,7 @@ def make_learner(taught: Phase, start: Start, options: TrainOptions) -> Learner:
     shown = read_demonstrations(list(start.sources.bags.values()), brain.contract, how)
     if options.teacher is None:
         return Cloning(brain, shown, taught.cloning, options.seed)
-    place = _locomotion(replace(taught, task=replace(taught.task, curriculum=1.0)), brain, options, beat)
+    place = _locomotion(_in_full(taught), brain, options, beat)
     corrects = PolicyActor(_policy(options.teacher, options, brain))
     return Cloning(brain, shown, taught.cloning, options.seed, place, corrects, start.folder)
 
@@ -76,16 +75,14 @@ def _seeing(taught: Phase, config: SeeingConfig, start: Start, options: TrainOpt
         [scenes for folder in folders for scenes in read_scenes(folder, brain.contract, kind)]
         for kind in (TAUGHT, KEPT)
     )
-    easy = replace(taught, task=replace(taught.task, curriculum=1.0))
-    walking = rehearsal(
-        brain, lambda: _locomotion(easy, brain, options, start.gait_period), start.folder / "walked.npy"
-    )
+    beat, file = start.gait_period, start.folder / "walked.npy"
+    walking = rehearsal(brain, lambda: _locomotion(_in_full(taught), brain, options, beat), file)
     return Seeing(brain, shown, config, options.seed, kept, walking)
 
 
 def _policy(teacher: Path, options: TrainOptions, brain: Brain) -> Path:
     """The file of a teacher's policy; a JackError if there is none, or it is not for this robot."""
-    file = find_policy(find_parent(teacher, options.runs), options.runs)
+    file = policy_named(teacher, options.runs)
     Policy.load(file, brain.contract)
     return file
 
@@ -104,6 +101,11 @@ def _locomotion(taught: Phase, brain: Brain, options: TrainOptions, beat: float 
     world = BatchWorld(load_model(TRAINING), brain.contract.robot, options.environments)
     task = replace(_task(taught, options), gait_period=beat)
     return Locomotion(world, brain.contract, task, options.seed)
+
+
+def _in_full(taught: Phase) -> Phase:
+    """A phase that asks for all of its commands and pushes from the first step on."""
+    return replace(taught, task=replace(taught.task, curriculum=1.0))
 
 
 def _task(taught: Phase, options: TrainOptions) -> LocomotionConfig:

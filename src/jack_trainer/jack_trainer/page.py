@@ -33,6 +33,7 @@ _FAMILIES = {
     "ppo": "PPO",
     "amp": "PPO and style",
     "cloning": "Cloning",
+    "seeing": "Seeing and following",
     "time": "Speed",
 }
 #: The figures on top: words, name of the curve, pattern.
@@ -182,7 +183,10 @@ def _taught_section(transcript: Transcript | str) -> list[str]:
         for line in entry.forgot
     )
     table = f'<div class="wide"><table><thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table></div>'
-    note = "<p>Each cell: episodes that ended on his feet, errors of velocity and yaw rate; by the same exams.</p>"
+    note = (
+        "<p>Each cell: episodes that ended on his feet, and errors of velocity and yaw rate, or how much he did of "
+        "what he was told; by the same exams.</p>"
+    )
     return [_section(title, table + lost + note)]
 
 

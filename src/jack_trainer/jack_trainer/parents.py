@@ -62,6 +62,8 @@ class Parent:
             report = merge(brain, self.weights)
         except JackError as error:
             raise JackError(f"{self.path}: {error}") from error
+        if self.path.is_dir() and brain.chunk_head is None and report.new:
+            raise JackError(f"{self.path} lacks weights that this brain has: {', '.join(report.new)}.")
         if lost := [name for name in report.dropped if name not in report.new]:
             raise JackError(f"{self.path} holds weights that this brain has no place for: {', '.join(lost)}.")
         return report

@@ -11,13 +11,14 @@ from __future__ import annotations
 import hashlib
 import multiprocessing
 import os
-from collections.abc import Callable, Iterable
+import signal
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from jack_contract.contract import Contract, default_contract
 from jack_contract.errors import JackError
@@ -32,10 +33,12 @@ from jack_trainer.tasks.tabletop import Situation, Tabletop
 
 #: Names of the folders of parts, and of the file that says what they are.
 TAUGHT, KEPT, MANIFEST = "taught", "kept", "scenes.json"
-#: Demonstrations of a part, robots that give them side by side, and parts to be learnt from for each that is kept.
-PART, ROBOTS, KEPT_EVERY = 48, 16, 16
-#: Expert demonstrations that fail are left out; more than this share of them, and something is wrong with him.
+#: Robots that show side by side, and parts to be learnt from for each that is kept.
+ROBOTS, KEPT_EVERY = 16, 16
+#: What the expert fails at is left out; where he fails at more than this share, something is wrong with him.
 _MAY_FAIL = 0.5
+#: A folder has no more parts than this.
+_MOST = 100_000
 
 
 class Manifest(BaseModel):
@@ -50,8 +53,8 @@ class Manifest(BaseModel):
     seed: int
     skills: list[str]
     #: parts to be learnt from, and kept
-    taught: int
-    kept: int
+    taught: int = Field(ge=0, le=_MOST)
+    kept: int = Field(ge=0, le=_MOST)
 
 
 @dataclass(frozen=True)
@@ -62,19 +65,21 @@ class Making:
     folder: Path
     #: file of the policy that has the legs
     policy: Path
-    #: demonstrations to be learnt from, at least
+    #: demonstrations to be learnt from, less what he fails at
     count: int = 2400
     skills: tuple[Skill, ...] = tuple(Skill)
     seed: int = 0
+    #: demonstrations of a part
+    part: int = 48
 
     def __post_init__(self) -> None:
-        if self.count < 1 or not self.skills:
-            raise JackError(f"Scenes need a count above 0 and a skill at least, given: {self}.")
+        if not 1 <= self.count <= _MOST or self.part < 1 or not self.skills:
+            raise JackError(f"Scenes need a count of 1 to {_MOST:,} and a skill at least, given: {self.count}.")
 
     @property
     def parts(self) -> list[tuple[str, int]]:
         """Folder and number of each part."""
-        taught = -(-self.count // PART)
+        taught = -(-self.count // self.part)
         kept = -(-taught // KEPT_EVERY)
         return [(TAUGHT, number) for number in range(taught)] + [(KEPT, number) for number in range(kept)]
 
@@ -85,6 +90,8 @@ def make_scenes(making: Making, on_part: Callable[[int, int], None] = lambda _do
     Args:
         making: what.
         on_part: told how many parts are there, and of how many.
+
+    Where a folder was begun with more, all of that is made.
 
     Raises:
         JackError: the folder has scenes of another policy, seed or contract; nothing can be drawn here; or the
@@ -100,13 +107,15 @@ def make_scenes(making: Making, on_part: Callable[[int, int], None] = lambda _do
         taught=sum(kind == TAUGHT for kind, _ in parts),
         kept=sum(kind == KEPT for kind, _ in parts),
     )
-    _require_same(making.folder, manifest)
+    manifest = _grown(making.folder, manifest)
+    parts = [(kind, number) for kind in (TAUGHT, KEPT) for number in range(getattr(manifest, kind))]
     write_json(making.folder / MANIFEST, manifest)
     missing = [part for part in parts if not (_place(making.folder, *part) / ROWS).is_file()]
     on_part(len(parts) - len(missing), len(parts))
     workers = min(len(os.sched_getaffinity(0)), len(missing))
     if workers:
-        with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn")) as pool:
+        spawn = multiprocessing.get_context("spawn")
+        with ProcessPoolExecutor(workers, spawn, signal.signal, (signal.SIGINT, signal.SIG_IGN)) as pool:
             works = [pool.submit(_make_part, making, kind, number) for kind, number in missing]
             try:
                 for done, work in enumerate(as_completed(works), len(parts) - len(missing) + 1):
@@ -126,11 +135,12 @@ def read_manifest(folder: Path) -> Manifest:
     """
     path = folder / MANIFEST
     try:
-        return Manifest.model_validate_json(path.read_bytes()[:65536])
+        with path.open("rb") as file:
+            return Manifest.model_validate_json(file.read(65536))
     except FileNotFoundError as error:
         raise JackError(f"{folder} has no {MANIFEST}: ./jack scenes {folder} makes scenes.") from error
     except (OSError, ValidationError) as error:
-        raise JackError(f"{path} cannot be read. Make the scenes anew.") from error
+        raise JackError(f"{path} cannot be read. Delete {folder}, then: ./jack scenes {folder}") from error
 
 
 def read_scenes(folder: Path, contract: Contract, kind: str = TAUGHT) -> list[Scenes]:
@@ -154,12 +164,12 @@ def read_scenes(folder: Path, contract: Contract, kind: str = TAUGHT) -> list[Sc
     count = manifest.taught if kind == TAUGHT else manifest.kept
     places = [_place(folder, kind, number) for number in range(count)]
     if missing := sum(not (place / ROWS).is_file() for place in places):
-        raise JackError(f"{folder} is not whole, {missing} of {count} parts are missing: ./jack scenes goes on.")
+        raise JackError(f"{missing} of {count} parts are missing: ./jack scenes {folder} goes on with them.")
     return [map_scenes(place, contract) for place in places]
 
 
 def digest(folder: Path) -> str:
-    """SHA-256 over the manifest and the seals of all rows, hexadecimal."""
+    """SHA-256 over the manifest and the seals of all rows that are learnt from, hexadecimal."""
     manifest, found = read_manifest(folder), hashlib.sha256((folder / MANIFEST).read_bytes())
     for number in range(manifest.taught):
         with (_place(folder, TAUGHT, number) / ROWS).open("rb") as file:
@@ -172,9 +182,14 @@ def _place(folder: Path, kind: str, number: int) -> Path:
     return folder / kind / f"{number:03d}"
 
 
-def _require_same(folder: Path, wanted: Manifest) -> None:
+def _grown(folder: Path, wanted: Manifest) -> Manifest:
+    """What is wanted, and what the folder was begun with besides.
+
+    Raises:
+        JackError: it was begun for something else.
+    """
     if not (folder / MANIFEST).exists():
-        return
+        return wanted
     there = read_manifest(folder)
     for name in ("contract", "words", "policy", "seed", "skills"):
         if getattr(there, name) != getattr(wanted, name):
@@ -182,33 +197,40 @@ def _require_same(folder: Path, wanted: Manifest) -> None:
                 f"{folder} has scenes of another {name}: {getattr(there, name)}, not {getattr(wanted, name)}. "
                 "Name another folder."
             )
+    most = {kind: max(getattr(there, kind), getattr(wanted, kind)) for kind in (TAUGHT, KEPT)}
+    return wanted.model_copy(update=most)
 
 
 def _make_part(making: Making, kind: str, number: int) -> None:
-    contract, exam = default_contract(), kind == KEPT
-    random = np.random.default_rng((making.seed, int(exam), number))
-    task = Tabletop(ROBOTS, contract)
+    """Make one part, in a process of its own.
+
+    Raises:
+        JackError: it cannot be; says why. Of no other kind: not all can be handed from process to process.
+    """
+    place, exam = _place(making.folder, kind, number), kind == KEPT
+    try:
+        shown = _shown(making, exam, np.random.default_rng((making.seed, int(exam), number)))
+        as_scenes(shown, default_contract(), default_tokenizer(), exam).save(place)
+    except OSError as error:
+        raise JackError(f"{place} could not be written ({error.strerror}). Make room, then go on.") from error
+    except JackError as error:
+        raise JackError(str(error)) from error
+
+
+def _shown(making: Making, exam: bool, random: np.random.Generator) -> list[Demonstration]:
+    """What the expert does of a part's demonstrations."""
+    contract, skills = default_contract(), making.skills
+    task = Tabletop(min(ROBOTS, making.part), contract)
     with BatchCamera(task.world.batch, contract.camera) as camera:
-        gives = Demonstrator(task, Legs(making.policy, contract, ROBOTS), camera, random, DISTURBANCE)
-        skills = making.skills
+        legs = Legs(making.policy, contract, task.count)
+        gives = Demonstrator(task, legs, camera, random, DISTURBANCE)
 
         def draw() -> Situation:
             return draw_situation(random, gives.expert.planner, exam, skills[int(random.integers(len(skills)))])
 
-        done = _good(gives.run(draw, round(PART / (1 - _MAY_FAIL))), PART)
-    as_scenes(done, contract, default_tokenizer(), exam).save(_place(making.folder, kind, number))
-
-
-def _good(given: Iterable[Demonstration], count: int) -> list[Demonstration]:
-    """The first so many that were done.
-
-    Raises:
-        JackError: there are not so many.
-    """
-    good = []
-    for demonstration in given:
-        if demonstration.success:
-            good.append(demonstration)
-            if len(good) == count:
-                return good
-    raise JackError(f"The expert did only {len(good)} of what he was told; {count} were wanted: is it his policy?")
+        good = [shown for shown in gives.run(draw, making.part) if shown.success]
+    if len(good) < (1 - _MAY_FAIL) * making.part:
+        raise JackError(
+            f"The expert did {len(good)} of {making.part} things: does his policy, {making.policy}, walk?"
+        )
+    return good

@@ -87,7 +87,7 @@ class School:
         self._speed = 0.0
         if self.phase.chunk is not None:
             kind = options.chunk or self.phase.chunk.kind
-            network = partial(Brain, chunk=replace(self.phase.chunk, kind=kind))
+            network = partial(Brain, chunk=replace(self.phase.chunk, kind=kind))  # nothing else makes chunks
         brain = network(self.contract, preset(options.brain), self.phase.noise)
         parent = parent or (None if options.resume else options.parent)
         sources = (sources or Sources()).of(self.phase)

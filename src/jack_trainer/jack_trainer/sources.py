@@ -14,7 +14,7 @@ from jack_trainer.imitation.mocap.motion import MotionClip, load_motion
 from jack_trainer.imitation.movement import Example
 from jack_trainer.phases import Phase
 from jack_trainer.rl.amp import beat_of
-from jack_trainer.scene_making import digest, read_scenes
+from jack_trainer.scene_making import KEPT, TAUGHT, digest, read_scenes
 from jack_trainer.training import TrainOptions
 
 #: What to type where something is missing.
@@ -75,7 +75,8 @@ def find_sources(options: TrainOptions, phases: Iterable[Phase], contract: Contr
         beat_of([Example.of(motion, contract) for motion in motions], motions)
     clips = {_sha256(path): path for path in options.clips}
     for folder in options.scenes:
-        read_scenes(folder, contract)
+        for kind in (TAUGHT, KEPT):
+            read_scenes(folder, contract, kind)
     scenes = {digest(folder): folder for folder in options.scenes}
     if not options.bags:
         return Sources(clips=clips, scenes=scenes, motions=motions)

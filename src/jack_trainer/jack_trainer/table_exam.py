@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from jack_brain.policy import Policy
+from jack_brain.policy import Policy, PolicyLimits
 from jack_contract.contract import Contract
 from jack_sim.render import BatchCamera
 from jack_trainer.evaluate import Evaluation
@@ -20,6 +20,8 @@ from jack_trainer.tasks.tabletop import Situation, Tabletop
 
 #: Robots side by side.
 _ROBOTS = 25
+#: An exam waits for its policy: whether it is quick enough for a robot, the robot's own computer says.
+_UNHURRIED = PolicyLimits(period_share=100.0, look=100.0)
 #: Draws a situation: of a skill, where it can be done.
 Draw = Callable[[np.random.Generator, Planner, Skill], Situation]
 
@@ -29,8 +31,17 @@ def unseen(random: np.random.Generator, planner: Planner, skill: Skill) -> Situa
     return draw_situation(random, planner, exam=True, skill=skill)
 
 
+def require_eyes(contract: Contract) -> None:
+    """Refuse a machine on which nothing can be drawn.
+
+    Raises:
+        JackError: says why nothing can.
+    """
+    BatchCamera(Tabletop(1, contract).world.batch, contract.camera).close()
+
+
 def evaluate_at_table(policy: bytes | Path, contract: Contract, exam: TableExam, seed: int = 1) -> Evaluation:
-    """Examine a policy file that follows sentences.
+    """Examine a policy file that follows sentences, however long it takes to decide.
 
     Raises:
         JackError: it must not drive this robot, or follows none; or nothing can be drawn on this machine.
@@ -68,7 +79,7 @@ def try_at_table(
     Raises:
         JackError: see `evaluate_at_table`.
     """
-    loaded = Policy.load(policy, contract)
+    loaded = Policy.load(policy, contract, _UNHURRIED)
     task = Tabletop(min(_ROBOTS, exam.trials), contract)
     planner = Planner(task)
     outcomes: list[Outcome] = []

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from jack_brain.policy import Policy
 from jack_contract.contract import CameraSpec
+from jack_contract.overlay import pointed
 from jack_sim.render import BatchCamera
 from jack_sim.tabletop import AUDIENCE
 from jack_trainer.table_exam import unseen
@@ -22,8 +23,6 @@ from jack_trainer.tasks.tabletop import PATIENCE, Tabletop
 PROGRAMME = (Skill.TOUCH, Skill.PUSH_LEFT, Skill.POINT, Skill.WAVE, Skill.PUSH_RIGHT, Skill.WALK)
 #: He is looked at for so long after it was done [s].
 _AFTER = 0.6
-#: Where the sentence points is made so red [1].
-_RED = 0.6
 #: Of the corner with what he sees: its edge, as a share of the film's height [1].
 _CORNER = 0.4
 
@@ -71,12 +70,9 @@ class TableStage:
     def _with_corner(self, picture: NDArray[np.uint8], following: Following) -> NDArray[np.uint8]:
         """What he sees in the lower right corner, with where the sentence points."""
         edge = round(_CORNER * len(picture))
-        seen = cv2.resize(following.pictures[0], (edge, edge), interpolation=cv2.INTER_LINEAR).astype(float)
-        looked = following.seen[0]
-        assert looked is not None
-        weights = cv2.resize(looked.attention, (edge, edge), interpolation=cv2.INTER_LINEAR)
-        share = _RED * (weights / max(float(weights.max()), 1e-9)).clip(0.0, 1.0)[..., None]
-        picture[-edge:, -edge:] = seen + share * (np.array([255.0, 60.0, 0.0]) - seen)
+        large, seen = cv2.resize(following.pictures[0], (edge, edge)), following.seen[0]
+        assert seen is not None
+        picture[-edge:, -edge:] = pointed(np.asarray(large, np.uint8), seen.attention)
         return picture
 
 

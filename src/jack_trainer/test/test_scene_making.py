@@ -1,6 +1,7 @@
 """Scenes that an expert makes in advance, and what is done with them."""
 
 import hashlib
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -17,10 +18,11 @@ from jack_sim.camera import CameraError
 from jack_sim.render import BatchCamera
 from jack_trainer import scene_making, table_film
 from jack_trainer.evaluate import Evaluation
+from jack_trainer.exam import examine
 from jack_trainer.film import make_film
-from jack_trainer.forgetting import exam_of, forgotten, scored
+from jack_trainer.forgetting import exam_of, scored
 from jack_trainer.parents import read_parent
-from jack_trainer.phases import phase
+from jack_trainer.phases import PHASES, phase
 from jack_trainer.scene_making import KEPT, MANIFEST, TAUGHT, Making, digest, make_scenes, read_scenes
 from jack_trainer.table_exam import evaluate_at_table, shares, try_at_table, unseen
 from jack_trainer.tasks.demonstrations import draw_situation
@@ -62,12 +64,13 @@ def written(path, words):
 # -- making
 
 
+def made(folder, **changes):
+    return Making(folder, POLICY, **{"count": 2, "skills": (Skill.WALK,), "seed": 3, "part": 1} | changes)
+
+
 @pytest.mark.slow
-def test_scenes_are_made_once_and_a_making_that_was_stopped_goes_on(tmp_path, monkeypatch, can_draw):
-    monkeypatch.setattr(scene_making, "PART", 1)
-    making = Making(tmp_path / "scenes", POLICY, count=2, skills=(Skill.WALK,), seed=3)
-    parts = []
-    monkeypatch.setattr(scene_making, "ProcessPoolExecutor", Here)
+def test_scenes_are_made_once_and_a_making_that_was_stopped_goes_on(tmp_path, can_draw):
+    making, parts = made(tmp_path / "scenes"), []
     assert make_scenes(making, lambda done, count: parts.append((done, count))).taught == 2
     assert parts == [(0, 3), (1, 3), (2, 3), (3, 3)]
     taught, kept = (read_scenes(making.folder, CONTRACT, kind) for kind in (TAUGHT, KEPT))
@@ -76,32 +79,20 @@ def test_scenes_are_made_once_and_a_making_that_was_stopped_goes_on(tmp_path, mo
     rows = making.folder / TAUGHT / "001" / "rows.npy"
     whole = rows.read_bytes()
     rows.unlink()
-    with pytest.raises(JackError, match=r"1 of 2 parts are missing: \./jack scenes goes on"):
+    with pytest.raises(JackError, match=rf"1 of 2 parts are missing: \./jack scenes {making.folder} goes on"):
         read_scenes(making.folder, CONTRACT)
-    make_scenes(making)
+    assert make_scenes(made(making.folder, count=1)).taught == 2  # as it was begun
     assert rows.read_bytes() == whole and digest(making.folder) == before
     with pytest.raises(JackError, match=r"another seed: 3, not 4\. Name another folder"):
-        make_scenes(Making(making.folder, POLICY, 2, (Skill.WALK,), seed=4))
+        make_scenes(made(making.folder, seed=4))
 
 
-class Here:
-    """Does at once, in this process, what a pool would do in others."""
-
-    def __init__(self, *_):
-        pass
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        return None
-
-    def submit(self, work, *given):
-        from concurrent.futures import Future
-
-        done = Future()
-        done.set_result(work(*given))
-        return done
+@pytest.mark.slow
+def test_a_part_that_cannot_be_made_says_why_from_process_to_process(tmp_path, can_draw):
+    (tmp_path / "scenes" / TAUGHT).mkdir(parents=True)
+    (tmp_path / "scenes" / TAUGHT / "000").write_bytes(b"in the way")
+    with pytest.raises(JackError, match=r"000 could not be written \(.*Make room, then go on"):
+        make_scenes(made(tmp_path / "scenes", count=1))
 
 
 @pytest.mark.parametrize("wrong", [b"", b"{}", b'{"contract": 3}', b"\xff\x00"])
@@ -109,7 +100,7 @@ def test_a_folder_that_is_none_says_what_to_type(tmp_path, wrong):
     with pytest.raises(JackError, match=r"\./jack scenes"):
         read_scenes(tmp_path, CONTRACT)
     (tmp_path / MANIFEST).write_bytes(wrong)
-    with pytest.raises(JackError, match="Make the scenes anew"):
+    with pytest.raises(JackError, match=r"cannot be read\. Delete"):
         read_scenes(tmp_path, CONTRACT)
 
 
@@ -183,14 +174,20 @@ def test_manipulation_is_passed_by_who_does_what_he_is_told_on_his_feet():
     assert (taught.learner, taught.needs) == ("seeing", "scenes")
 
 
-def test_the_exam_of_a_skill_at_the_table_is_the_tables_and_what_is_not_done_any_more_is_forgotten():
+def test_the_exam_of_a_skill_at_the_table_is_the_tables():
     taught = phase("manipulation")
     assert exam_of(taught, taught, None) == taught.table
     assert exam_of(phase("walk"), taught, 0.7).gait_period == 0.7
-    before, now = (scored(Evaluation(100, 100, 5.0, 0.8, done={"touch": share})) for share in (0.9, 0.79))
-    (line,) = forgotten({"manipulation": before}, {"manipulation": now})
-    assert "touch, he does 79%, it was 90%" in line
-    assert str(before) == "100% on his feet, touch 90%"
+    before = scored(Evaluation(100, 100, 5.0, 0.8, done={"touch": 0.9}))
+    assert str(before) == "100% on his feet, touch 90%" and before.done == {"touch": 0.9}
+
+
+@pytest.mark.slow
+def test_who_is_examined_by_his_file_is_told_what_he_did_of_each_kind(follower, can_draw, monkeypatch):
+    monkeypatch.setitem(PHASES, "manipulation", replace(PHASES["manipulation"], table=WAVES))
+    found = examine(follower, episodes=2)
+    assert not found.passed and found.evaluation.episodes == 2
+    assert "2 of 2 trials ended on his feet (needed: 98%).\nwave: 0% done" in str(found)
 
 
 def test_a_table_and_a_phrasing_that_are_examined_are_none_that_are_learnt_from():
@@ -204,13 +201,20 @@ def test_a_table_and_a_phrasing_that_are_examined_are_none_that_are_learnt_from(
 def test_a_film_of_who_follows_shows_him_from_outside_and_what_he_sees(follower, can_draw, monkeypatch):
     monkeypatch.setattr(table_film, "PROGRAMME", (Skill.WAVE, Skill.TOUCH))
     monkeypatch.setattr(table_film, "PATIENCE", dict.fromkeys(Skill, 0.2))
-    stage = table_film.TableStage(Policy.load(follower, CONTRACT), 480, 360, 25)
-    shots = list(stage.play())
-    assert len(shots) == 2 * 5 and stage.falls == 0
+
+    def film():
+        return list(table_film.TableStage(Policy.load(follower, CONTRACT), 480, 360, 25).play())
+
+    shots = film()
+    assert len(shots) == 2 * 5
     picture, asked, doing = shots[0]
     assert picture.shape == (360, 480, 3) and picture[:200, :300].std() > 10  # him
-    assert picture[-144:, -144:, 0].mean() > picture[-144:, -144:, 2].mean()  # where the sentence points is red
     assert asked and doing.endswith(" s") and asked != shots[-1][1]
+    monkeypatch.setattr(table_film, "pointed", lambda image, weights: image)
+    plain = film()[0][0]
+    np.testing.assert_array_equal(picture[:200, :300], plain[:200, :300])
+    redder = picture[-144:, -144:].astype(int) - plain[-144:, -144:]
+    assert plain[-144:, -144:].std() > 5 and redder[..., 0].sum() > 0 > redder[..., 2].sum()
 
 
 @pytest.mark.slow

@@ -75,7 +75,9 @@ def map_scenes(folder: Path, contract: Contract) -> Scenes:
     pictures = _mapped(folder / PICTURES, np.uint8, (3, camera.height, camera.width))
     sentences = _mapped(folder / SENTENCES, np.int64, (words.length,))
     if rows is None:
-        raise JackError(f"{folder / ROWS} is not there, spoilt, or of another contract. Make the scenes anew.")
+        raise JackError(
+            f"{folder / ROWS} is not there, spoilt, or of another contract. Delete it, then: ./jack scenes"
+        )
     scenes = Scenes(rows, pictures, sentences)
     for field, count in (("picture", len(pictures)), ("goal", len(sentences))):
         if not ((rows[field] >= 0) & (rows[field] < count)).all():
@@ -89,7 +91,7 @@ def _mapped(path: Path, kind: type, shape: tuple[int, ...]) -> NDArray:
     try:
         array = np.load(path, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
-        raise JackError(f"{path} cannot be read ({error}). Make the scenes anew.") from error
+        raise JackError(f"{path} cannot be read ({error}). Delete {path.parent}, then: ./jack scenes") from error
     if array.dtype != kind or array.shape[-len(shape) :] != shape or not array.size:
         raise JackError(
             f"{path} has {array.dtype} of shape {array.shape}; expected: {kind.__name__} (..., {shape})."

@@ -12,7 +12,7 @@ from dataclasses import dataclass, fields
 import numpy as np
 from numpy.typing import NDArray
 
-from jack_brain.gaze import Intent
+from jack_brain.gaze import Intent, understands
 from jack_brain.pilot import Pilot, PilotConfig
 from jack_brain.policy import Policy, Seen
 from jack_brain.safety import Mode
@@ -149,10 +149,10 @@ def require_follower(policy: Policy, tokenizer: Tokenizer) -> None:
     """
     if not policy.follows:
         raise JackError(f"This policy of phase '{policy.phase}' follows no sentences; ./jack train manipulation.")
-    if policy.words != tokenizer.digest:
+    if not understands(policy, tokenizer):
         raise JackError(
-            f"This policy was taught with the vocabulary {policy.words[:8] or '(unnamed)'}, this Jack has "
-            f"{tokenizer.digest[:8]}: it would take one word for another."
+            f"This policy was taught with the vocabulary {policy.words[:8]}, this Jack has {tokenizer.digest[:8]}: "
+            "it would take one word for another."
         )
 
 

@@ -39,7 +39,7 @@ class Legs:
             PolicyError: it must not drive this robot.
         """
         policy = Policy.load(path, contract)
-        self._actor, self._stumbles = PolicyActor(path), policy.stumble_steps
+        self._actor, self._stumbles = PolicyActor(path, threads=1), policy.stumble_steps
         self._gait = contract.gait.paced(policy.gait_period)
         self._contract, self._masked = contract, masked
         self._arms = arm_joints(contract.robot)
