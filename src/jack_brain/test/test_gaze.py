@@ -150,11 +150,14 @@ def test_a_policy_that_was_taught_with_other_words_follows_none(eyes):
 
 def test_a_policy_that_follows_nothing_is_left_alone(eyes):
     eyes.policy.follows = False
+    eyes.show()
+    assert eyes.gaze.sight.trouble == ""  # nobody has told him anything
     eyes.gaze.hear("wave")
     eyes.show()
+    assert "follows no sentences" in eyes.gaze.sight.trouble and eyes.gaze.sight.heard == 1
     eyes.policy = None
     eyes.show()
-    assert not eyes.intents and eyes.gaze.sight.seen == 2
+    assert not eyes.intents and eyes.gaze.sight.seen == 3
 
 
 def test_who_looks_slowly_sees_the_newest_picture_and_nobody_waits(eyes):

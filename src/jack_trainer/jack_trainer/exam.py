@@ -37,16 +37,19 @@ class ExamResult:
         """Whether the phase is passed."""
         return self.phase.passes(self.evaluation)
 
+    @property
+    def done(self) -> list[str]:
+        """How much he did of what he was told, a line for each kind; nothing where he was told nothing."""
+        needed = {told: f" (needed: {share:.0%})" for told, share in self.phase.done.items()}
+        return [f"{told}: {share:.0%} done{needed.get(told, '')}" for told, share in self.evaluation.done.items()]
+
     def __str__(self) -> str:
         scored, phase = self.evaluation, self.phase
-        if scored.done:
-            return (
-                f"{scored.survived} of {scored.episodes} trials ended on his feet (needed: {phase.survival:.0%}).\n"
-                + "\n".join(
-                    f"{told}: {share:.0%} done{_needed(phase, told)}" for told, share in scored.done.items()
-                )
-                + f"\nThe policy has learnt from {self.step:,} steps."
+        if self.done:
+            stood = (
+                f"{scored.survived} of {scored.episodes} trials ended on his feet (needed: {phase.survival:.0%})."
             )
+            return "\n".join((stood, *self.done, f"The policy has learnt from {self.step:,} steps."))
         allowed = (phase.velocity_error, phase.yaw_rate_error) if phase.follows else ("any", "any")
         return (
             f"{scored.survived} of {scored.episodes} episodes ended on his feet "
@@ -56,10 +59,6 @@ class ExamResult:
             f"In the mean: {scored.mean_time:.1f} s on his feet, return {scored.mean_return:.1f}. "
             f"The policy has learnt from {self.step:,} steps."
         )
-
-
-def _needed(phase: Phase, told: str) -> str:
-    return f" (needed: {phase.done[told]:.0%})" if told in phase.done else ""
 
 
 def examine(path: Path, episodes: int = 100, seed: int = 1, worlds: bool = False) -> ExamResult:

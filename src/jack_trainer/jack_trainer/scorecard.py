@@ -246,8 +246,8 @@ def folder_of(policy: Path) -> Path:
     return run if (run / "checkpoints").is_dir() else policy.absolute().parent
 
 
-def save(scores: list[Score], folder: Path) -> Path:
-    """Write the scores beside the run they are about; returns the file."""
-    data = {"columns": list(_HEADS), "rows": [cells(score) for score in scores], "notes": list(NOTES)}
+def save(scores: list[Score], folder: Path, *notes: str) -> Path:
+    """Write the scores, and what else is to be said, beside the run they are about; returns the file."""
+    data = {"columns": list(_HEADS), "rows": [cells(score) for score in scores], "notes": [*NOTES, *notes]}
     replace_file(folder / FILE, json.dumps(data, indent=1).encode())
     return folder / FILE

@@ -39,5 +39,5 @@ class Evaluate:
         print(result)
         if result.scores:
             Console().print(scorecard.table(result.scores))
-            print(f"Saved in {scorecard.save(result.scores, scorecard.folder_of(path))}")
+            print(f"Saved in {scorecard.save(result.scores, scorecard.folder_of(path), *result.done)}")
         return OK if result.passed else FAILED
