@@ -7,6 +7,7 @@ he learns to use it.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -48,16 +49,15 @@ class MergeReport:
         return bool(self.fitted or self.new or self.dropped or self.terms_new or self.terms_dropped)
 
     def __str__(self) -> str:
-        """A line for each kind of thing; modules whose tensors all fared alike are named once."""
-        lines = [
-            f"{words}: {', '.join(_shortened(names)) or 'nothing'}"
-            for words, names in (
-                ("kept", self.kept),
-                ("fitted to the new observation", self.fitted),
-                ("new", self.new),
-                ("dropped", self.dropped),
-            )
-        ]
+        """A line for each kind, with modules; of those whose tensors did not all fare alike, with how many."""
+        kinds = {
+            "kept": self.kept,
+            "fitted to the new observation": self.fitted,
+            "new": self.new,
+            "dropped": self.dropped,
+        }
+        whole = Counter(_module(name) for name in {name for names in kinds.values() for name in names})
+        lines = [f"{words}: {', '.join(_shortened(names, whole)) or 'nothing'}" for words, names in kinds.items()]
         if self.terms_new or self.terms_dropped:
             new, dropped = ", ".join(self.terms_new) or "none", ", ".join(self.terms_dropped) or "none"
             lines.append(f"observation: kept {', '.join(self.terms_kept)}; new {new}; dropped {dropped}")
@@ -160,6 +160,15 @@ def _fitted(name: str, begins: Tensor, given: Tensor, columns: list[int | None])
     return result
 
 
-def _shortened(names: list[str]) -> list[str]:
-    """Names by the module that they are in."""
-    return sorted({name.split(".")[0] for name in names})
+def _module(name: str) -> str:
+    """The module that a tensor is in."""
+    return name.split(".")[0]
+
+
+def _shortened(names: list[str], whole: Mapping[str, int]) -> list[str]:
+    """Names by the module that they are in, and how many of all of its tensors they are where they are not all."""
+    found = Counter(map(_module, names))
+    return [
+        name if count == whole[name] else f"{name} ({count} of {whole[name]})"
+        for name, count in sorted(found.items())
+    ]
