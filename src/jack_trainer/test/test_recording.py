@@ -3,7 +3,6 @@
 import json
 import random
 import shutil
-import signal
 import struct
 import subprocess
 import sys
@@ -373,9 +372,11 @@ def kill_a_recorder(folder, patience):
     folder.mkdir()
     command = [sys.executable, "-c", KILLED, str(folder), str(Path(__file__).parent)]
     with subprocess.Popen(command, stdout=subprocess.PIPE) as child:
-        child.stdout.read(4)
-        time.sleep(patience)
-        child.send_signal(signal.SIGKILL)
+        try:
+            child.stdout.read(4)
+            time.sleep(patience)
+        finally:
+            child.kill()
         told = child.stdout.read()
     (path,) = folder.iterdir()
     assert path.name == f"killed{UNFINISHED}"
