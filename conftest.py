@@ -9,16 +9,6 @@ import pytest
 
 from jack_contract.testing import ros_domain as jack_domain
 
-#: A test may take so long in its long form [s], whatever the others may.
-SOAK_TIMEOUT = 3600
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Let soaks take their time."""
-    for item in items:
-        if item.get_closest_marker("soak"):
-            item.add_marker(pytest.mark.timeout(SOAK_TIMEOUT))
-
 
 @contextlib.contextmanager
 def domain_in_environment() -> Iterator[int]:
