@@ -31,8 +31,9 @@ _NEAR = (0.02, 0.02, 0.06)
 #: From where he walks to it: ahead, aside [m] and heading [rad], least and greatest.
 _AWAY = ((-1.1, -0.4), (-0.15, 0.15), (-0.25, 0.25))
 #: The expert's arms are led astray by up to about so much [rad], one demonstration more than another, for about so
-#: long [s], to be seen finding back.
-DISTURBANCE, _DISTURBED = 0.1, 0.3
+#: long [s], to be seen finding back. Of twice as much he learns worse: nobody can foresee in a chunk what will lead
+#: him astray.
+DISTURBANCE, _DISTURBED = 0.05, 0.3
 _GOALS = {goal: index for index, goal in enumerate(goals())}
 
 
