@@ -39,7 +39,7 @@ WIDTH, HEIGHT, RATE = 480, 360, 25
 _LARGER = 1.5
 MEDIA_TYPE = "video/webm"
 #: A film beyond this is not put into a page [bytes].
-MAX_BYTES = 3_000_000
+MAX_BYTES = 6_000_000
 #: Making a film may take so long [s].
 PATIENCE = 600.0
 _SCENE = SceneOptions("flat", collision="full", visuals=True)
