@@ -3,6 +3,7 @@ from itertools import islice
 import numpy as np
 import pytest
 
+from jack_brain.arms import TAKE
 from jack_brain.chunk import arm_joints
 from jack_contract.contract import default_contract
 from jack_contract.instruction import default_tokenizer
@@ -140,7 +141,12 @@ def test_rows_are_what_the_pilot_would_feel_and_tell():
     assert rows["use"].all() and (rows["back"] == np.minimum(np.arange(len(rows)), 7)).all()
     assert (rows["ahead"] == np.arange(len(rows))[::-1]).all()
     np.testing.assert_array_equal(rows["frame"][0, slices["previous_action"]], 0.0)
-    np.testing.assert_allclose(rows["frame"][1:, slices["previous_action"]], rows["action"][:-1], atol=1e-5)
+    executed, wanted = rows["frame"][1:, slices["previous_action"]], rows["action"][:-1]
+    np.testing.assert_allclose(executed[TAKE:], wanted[TAKE:], atol=1e-5)
+    rest = np.setdiff1d(np.arange(ROBOT.count), arms)
+    np.testing.assert_allclose(executed[:TAKE, rest], wanted[:TAKE, rest], atol=1e-5)
+    apart = np.abs(executed - wanted)[:TAKE, arms].max(axis=1)
+    assert apart[0] > 0.5 and apart[TAKE - 1] < 1e-5  # his arms are taken step by step
     still = ~rows["frame"][:, slices["gait"]].any(axis=1) & ~rows["command"].any(axis=1)  # the gait adds nothing
     np.testing.assert_allclose(rows["row"][still, : len(arms)], rows["action"][still][:, arms], atol=1e-5)
     assert still.sum() > 10
