@@ -105,9 +105,8 @@ class Pairs:
 
 def rows(condition: str, outcomes: Sequence[Outcome]) -> list[Row]:
     """One for each skill."""
-    found: dict[str, list[Outcome]] = {}
-    for outcome in outcomes:
-        found.setdefault(outcome.situation.goal.skill.value, []).append(outcome)
+    from jack_trainer.table_exam import by_skill
+
     return [
         Row(
             condition,
@@ -118,7 +117,7 @@ def rows(condition: str, outcomes: Sequence[Outcome]) -> list[Row]:
             sum(o.meddled for o in each),
             float(np.median(times)) if (times := [o.seconds for o in each if o.success]) else None,
         )
-        for skill, each in found.items()
+        for skill, each in by_skill(outcomes).items()
     ]
 
 

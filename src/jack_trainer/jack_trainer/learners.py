@@ -20,7 +20,6 @@ from jack_trainer.phases import Phase
 from jack_trainer.policy_actor import PolicyActor
 from jack_trainer.rl.amp import AMP
 from jack_trainer.rl.ppo import PPO
-from jack_trainer.scene_making import KEPT, TAUGHT, read_scenes
 from jack_trainer.sources import Sources
 from jack_trainer.tasks.lessons import LocomotionConfig
 from jack_trainer.tasks.locomotion import Locomotion
@@ -70,14 +69,10 @@ def make_learner(taught: Phase, start: Start, options: TrainOptions) -> Learner:
 
 
 def _seeing(taught: Phase, config: SeeingConfig, start: Start, options: TrainOptions) -> Seeing:
-    brain, folders = start.brain, list(start.sources.scenes.values())
-    shown, kept = (
-        [scenes for folder in folders for scenes in read_scenes(folder, brain.contract, kind)]
-        for kind in (TAUGHT, KEPT)
-    )
-    beat, file = start.gait_period, start.folder / "walked.npy"
+    brain, sources, beat = start.brain, start.sources, start.gait_period
+    file = start.folder / "walked.npy"
     walking = rehearsal(brain, lambda: _locomotion(_in_full(taught), brain, options, beat), file)
-    return Seeing(brain, shown, config, options.seed, kept, walking)
+    return Seeing(brain, sources.shown, config, options.seed, sources.kept, walking)
 
 
 def _policy(teacher: Path, options: TrainOptions, brain: Brain) -> Path:

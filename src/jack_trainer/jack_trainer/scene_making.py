@@ -77,37 +77,37 @@ class Making:
             raise JackError(f"Scenes need a count of 1 to {_MOST:,} and a skill at least, given: {self.count}.")
 
     @property
-    def parts(self) -> list[tuple[str, int]]:
-        """Folder and number of each part."""
-        taught = -(-self.count // self.part)
-        kept = -(-taught // KEPT_EVERY)
-        return [(TAUGHT, number) for number in range(taught)] + [(KEPT, number) for number in range(kept)]
+    def taught(self) -> int:
+        """Parts to be learnt from."""
+        return -(-self.count // self.part)
+
+    @property
+    def kept(self) -> int:
+        """Parts that are only looked at."""
+        return -(-self.taught // KEPT_EVERY)
 
 
 def make_scenes(making: Making, on_part: Callable[[int, int], None] = lambda _done, _all: None) -> Manifest:
-    """Make what is not there yet.
+    """Make what is not there yet; where a folder was begun with more, all of that.
 
     Args:
         making: what.
         on_part: told how many parts are there, and of how many.
 
-    Where a folder was begun with more, all of that is made.
-
     Raises:
         JackError: the folder has scenes of another policy, seed or contract; nothing can be drawn here; or the
             disk does not take them.
     """
-    contract, parts = default_contract(), making.parts
-    manifest = Manifest(
-        contract=contract.digest,
+    wanted = Manifest(
+        contract=default_contract().digest,
         words=default_tokenizer().digest,
         policy=hashlib.sha256(making.policy.read_bytes()).hexdigest(),
         seed=making.seed,
         skills=[skill.value for skill in making.skills],
-        taught=sum(kind == TAUGHT for kind, _ in parts),
-        kept=sum(kind == KEPT for kind, _ in parts),
+        taught=making.taught,
+        kept=making.kept,
     )
-    manifest = _grown(making.folder, manifest)
+    manifest = _grown(making.folder, wanted)
     parts = [(kind, number) for kind in (TAUGHT, KEPT) for number in range(getattr(manifest, kind))]
     write_json(making.folder / MANIFEST, manifest)
     missing = [part for part in parts if not (_place(making.folder, *part) / ROWS).is_file()]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from jack_contract.contract import Contract
@@ -12,6 +12,7 @@ from jack_contract.errors import JackError
 from jack_trainer.imitation.dataset import read_demonstrations
 from jack_trainer.imitation.mocap.motion import MotionClip, load_motion
 from jack_trainer.imitation.movement import Example
+from jack_trainer.imitation.scenes import Scenes
 from jack_trainer.phases import Phase
 from jack_trainer.rl.amp import beat_of
 from jack_trainer.scene_making import KEPT, TAUGHT, digest, read_scenes
@@ -35,6 +36,9 @@ class Sources:
     scenes: dict[str, Path] = field(default_factory=dict)
     #: the clips, read
     motions: Sequence[MotionClip] = ()
+    #: the scenes, mapped: to be learnt from, and only looked at
+    shown: Sequence[Scenes] = ()
+    kept: Sequence[Scenes] = ()
     #: bags that were named and are not learnt from, and why
     left_out: Sequence[tuple[Path, str]] = ()
 
@@ -43,7 +47,7 @@ class Sources:
         if taught.needs == "bags":
             return Sources(bags=self.bags)
         if taught.needs == "scenes":
-            return Sources(scenes=self.scenes)
+            return Sources(scenes=self.scenes, shown=self.shown, kept=self.kept)
         return Sources(clips=self.clips, motions=self.motions) if taught.needs == "clips" else Sources()
 
     @property
@@ -74,15 +78,17 @@ def find_sources(options: TrainOptions, phases: Iterable[Phase], contract: Contr
     if motions:
         beat_of([Example.of(motion, contract) for motion in motions], motions)
     clips = {_sha256(path): path for path in options.clips}
-    for folder in options.scenes:
-        for kind in (TAUGHT, KEPT):
-            read_scenes(folder, contract, kind)
+    shown, kept = (
+        [scenes for folder in options.scenes for scenes in read_scenes(folder, contract, kind)]
+        for kind in (TAUGHT, KEPT)
+    )
     scenes = {digest(folder): folder for folder in options.scenes}
+    given = Sources(clips=clips, scenes=scenes, motions=motions, shown=shown, kept=kept)
     if not options.bags:
-        return Sources(clips=clips, scenes=scenes, motions=motions)
+        return given
     found = read_demonstrations(options.bags, contract)
     bags = {episode.sha256: episode.path for episode in found.episodes}
-    return Sources(bags, clips, scenes, motions, found.left_out)
+    return replace(given, bags=bags, left_out=found.left_out)
 
 
 def _sha256(path: Path) -> str:

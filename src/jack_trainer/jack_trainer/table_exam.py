@@ -93,7 +93,12 @@ def try_at_table(
 
 def shares(outcomes: Iterable[Outcome]) -> dict[str, float]:
     """By skill, the share that was done."""
-    done: dict[str, list[bool]] = {}
+    return {skill: float(np.mean([o.success for o in each])) for skill, each in by_skill(outcomes).items()}
+
+
+def by_skill(outcomes: Iterable[Outcome]) -> dict[str, list[Outcome]]:
+    """Outcomes by what was to be done."""
+    found: dict[str, list[Outcome]] = {}
     for outcome in outcomes:
-        done.setdefault(outcome.situation.goal.skill.value, []).append(outcome.success)
-    return {skill: float(np.mean(each)) for skill, each in done.items()}
+        found.setdefault(outcome.situation.goal.skill.value, []).append(outcome)
+    return found

@@ -21,6 +21,7 @@ from jack_trainer.tasks.expert import Expert, Planner
 from jack_trainer.tasks.instructions import Skill, goals, say, sentences
 from jack_trainer.tasks.legs import Legs
 from jack_trainer.tasks.tabletop import PATIENCE, Ids, Situation, Tabletop, turned_back
+from jack_trainer.tasks.turns import in_turns
 
 #: Control periods from one picture to the next: 10 pictures a second.
 PICTURE_EVERY = 5
@@ -126,22 +127,15 @@ class Demonstrator:
 
     def run(self, draw: Callable[[], Situation], count: int) -> Iterator[Demonstration]:
         """So many demonstrations, of situations that can be done, in the order in which they end."""
-        everybody, begun = np.arange(self.task.count), min(self.task.count, count)
-        self.begin(everybody, [draw() for _ in everybody])
-        active, done = everybody < begun, 0
-        while done < count:
+
+        def step(_: NDArray[np.bool_]) -> NDArray[np.bool_]:
             self.tick()
             over, failed = self.task.over, self.task.fallen | (self.task.over & ~self.task.succeeded)
             self._after += over
-            ended = np.flatnonzero(active & (failed | (self._after > AFTER)))
-            for index in ended.tolist():
-                yield self._cut(index)
-            done += len(ended)
-            again = ended[: max(0, count - begun)]
-            active[ended], begun = False, begun + len(again)
-            if len(again):
-                active[again] = True
-                self.begin(again, [draw() for _ in again])
+            return failed | (self._after > AFTER)
+
+        turns = in_turns(self.task.count, count, lambda ids: self.begin(ids, [draw() for _ in ids]), step)
+        return map(self._cut, turns)
 
     def begin(self, ids: Ids, situations: Sequence[Situation]) -> None:
         """Put robots `ids` (k,) into situations (k,) that can be done."""

@@ -22,6 +22,7 @@ from jack_contract.state import RobotState
 from jack_sim.render import BatchCamera
 from jack_trainer.tasks.demonstrations import PICTURE_EVERY
 from jack_trainer.tasks.tabletop import Ids, Situation, Tabletop
+from jack_trainer.tasks.turns import in_turns
 
 
 @dataclass(frozen=True)
@@ -76,19 +77,13 @@ class Following:
 
     def run(self, draw: Callable[[], Situation], count: int) -> Iterator[Outcome]:
         """So many trials, in the order in which they end."""
-        begun = min(self.task.count, count)
-        everybody, active = np.arange(self.task.count), np.arange(self.task.count) < begun
-        self.begin(everybody, [draw() for _ in everybody])
-        while active.any():
+
+        def step(active: NDArray[np.bool_]) -> NDArray[np.bool_]:
             self.tick(active)
-            ended = np.flatnonzero(active & (self.task.over | self._damped))
-            for index in ended.tolist():
-                yield self._outcome(index)
-            again = ended[: max(0, count - begun)]
-            active[ended], begun = False, begun + len(again)
-            if len(again):
-                active[again] = True
-                self.begin(again, [draw() for _ in again])
+            return self.task.over | self._damped
+
+        turns = in_turns(self.task.count, count, lambda ids: self.begin(ids, [draw() for _ in ids]), step)
+        return map(self._outcome, turns)
 
     def begin(self, ids: Ids, situations: Sequence[Situation]) -> None:
         """Put robots `ids` (k,) into situations (k,); nothing was before."""
