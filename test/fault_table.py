@@ -1,6 +1,7 @@
 """What must be survived, row by row, and which tests show it. Makes docs/faults.md from what a test run found.
 
     ./jack test [--soak] && python test/fault_table.py
+    python test/fault_table.py FIRST.xml SECOND.xml     reports that were kept: a later one counts for what it has
 
 A test of a row has the number of the row in its name: `test_fault_07_...`. Figures are never written here, they are
 in the tests.
@@ -16,6 +17,9 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+
+import tyro
+from tyro.conf import Positional
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS, PAGE = ROOT / ".jack" / "tests.xml", ROOT / "docs" / "faults.md"
@@ -127,17 +131,19 @@ def _words(name: str) -> str:
     return name.replace("_", " ")
 
 
-def main() -> int:
-    """Write the page; returns 1 where a row has nothing to show."""
-    if not RESULTS.is_file():
-        print("There are no results: run ./jack test first.", file=sys.stderr)
+def main(reports: Positional[tuple[Path, ...]] = (RESULTS,)) -> int:
+    """Write the page from JUnit reports; returns 1 where there are none, or a row has nothing to show."""
+    if missing_reports := [str(report) for report in reports if not report.is_file()]:
+        print(f"There are no results in {', '.join(missing_reports)}: run ./jack test first.", file=sys.stderr)
         return 1
-    tests = list(written())
-    PAGE.write_text(page(tests, outcomes(RESULTS)), encoding="utf-8")
+    tests, found = list(written()), dict[tuple[int, str], str]()
+    for report in reports:
+        found |= outcomes(report)
+    PAGE.write_text(page(tests, found), encoding="utf-8")
     missing = sorted(set(ROWS) - {test.row for test in tests})
     print(f"written to {PAGE}" + (f"; nothing shows {missing}" if missing else ""))
     return 1 if missing else 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(tyro.cli(main, description=__doc__))

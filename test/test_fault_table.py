@@ -48,3 +48,18 @@ def test_the_page_says_what_was_found_and_what_was_not_run():
     assert rows["4"].endswith("| joint states stop: **passed** |")
     assert rows["34"].endswith("| a day (soak): **not run** |")
     assert rows["5"].endswith("| **nothing** |")
+
+
+def test_of_several_reports_a_later_one_counts_for_what_it_has(tmp_path, monkeypatch, capsys):
+    first, second = tmp_path / "first.xml", tmp_path / "second.xml"
+    first.write_text(RESULTS)
+    second.write_text(RESULTS.replace('<failure message="late"/>', ""))
+    monkeypatch.setattr(fault_table, "PAGE", tmp_path / "faults.md")
+    written = [fault_table.FaultTest(4, "joint states stop", "test/test_x")]
+    monkeypatch.setattr(fault_table, "written", lambda: written)
+    fault_table.main((first, tmp_path / "none.xml"))
+    assert "no results in" in capsys.readouterr().err and not fault_table.PAGE.exists()
+    fault_table.main((first,))
+    assert "joint states stop: **failed**" in fault_table.PAGE.read_text()
+    fault_table.main((first, second))
+    assert "joint states stop: **passed**" in fault_table.PAGE.read_text()

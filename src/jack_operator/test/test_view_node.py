@@ -149,6 +149,12 @@ def test_sliders_send_cmd_vel_until_their_tab_is_closed(robot, tab):
     assert len(robot.velocities) == before  # others may steer now
 
 
+def pictures(page):
+    """The camera's pictures that a tab was sent, as arrays; before the first it shows an empty one."""
+    packed = [m["updates"]["_data"] for m in page.of("GuiUpdateMessage") if "_data" in m["updates"]]
+    return [image for image in (np.asarray(Image.open(io.BytesIO(each))) for each in packed) if len(image) == 24]
+
+
 def test_the_camera_is_listened_to_while_somebody_looks(robot, tab, view):
     listening = robot.images.get_subscription_count
     wait(lambda: listening() == 0)
@@ -161,11 +167,13 @@ def test_the_camera_is_listened_to_while_somebody_looks(robot, tab, view):
     def shown():
         robot.images.publish(CompressedImage(data=data.getvalue(), format="jpeg"))
         page.listen(0.2)
-        return any("_data" in m["updates"] for m in page.of("GuiUpdateMessage"))
+        return pictures(page)
 
     wait(shown)
     page.change("show", False)
     wait(lambda: page.listen(0.02) or listening() == 0)
+    page.change("show", True)
+    wait(lambda: page.listen(0.02) or listening() == 1)
 
 
 def test_what_is_typed_is_said_to_him(robot, tab):
@@ -185,17 +193,13 @@ def test_where_a_sentence_points_is_seen_in_the_picture(robot, tab):
     page, data = tab(), io.BytesIO()
     Image.new("RGB", (32, 24), (0, 200, 0)).save(data, "JPEG")
 
-    def newest():
-        page.listen(0.1)
-        packed = [m["updates"]["_data"] for m in page.of("GuiUpdateMessage") if "_data" in m["updates"]]
-        return np.asarray(Image.open(io.BytesIO(packed[-1])))[12, 16] if packed else np.zeros(3)
-
     def shown(red):
         robot.images.publish(CompressedImage(data=data.getvalue(), format="jpeg"))
         if red:
             weights.publish(ImageMessage(height=1, width=1, encoding="mono8", step=1, data=bytes([255])))
             weights.publish(ImageMessage(height=9, width=9, encoding="mono8", step=9, data=b"short"))
-        pixel = newest()
+        page.listen(0.1)
+        pixel = pictures(page)[-1][12, 16] if pictures(page) else np.zeros(3)
         return pixel[1] > 50 and (pixel[0] > 120) == red
 
     wait(lambda: shown(red=False))

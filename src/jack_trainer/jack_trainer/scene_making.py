@@ -26,6 +26,7 @@ from jack_contract.instruction import default_tokenizer
 from jack_sim.render import BatchCamera
 from jack_trainer.files import write_json
 from jack_trainer.imitation.scenes import ROWS, Scenes, map_scenes
+from jack_trainer.tasks.apprentice import Apprentice
 from jack_trainer.tasks.demonstrations import DISTURBANCE, Demonstration, Demonstrator, as_scenes, draw_situation
 from jack_trainer.tasks.instructions import Skill
 from jack_trainer.tasks.legs import Legs
@@ -51,6 +52,8 @@ class Manifest(BaseModel):
     #: SHA-256 of the policy that had the legs
     policy: str
     seed: int
+    #: SHA-256 of the policy that begins what the expert goes on with; empty: the expert does all of it
+    apprentice: str = ""
     skills: list[str]
     #: parts to be learnt from, and kept
     taught: int = Field(ge=0, le=_MOST)
@@ -69,6 +72,8 @@ class Making:
     count: int = 2400
     skills: tuple[Skill, ...] = tuple(Skill)
     seed: int = 0
+    #: file of a policy that follows sentences and begins what the expert goes on with; None: he does all of it
+    apprentice: Path | None = None
     #: demonstrations of a part
     part: int = 48
 
@@ -101,7 +106,8 @@ def make_scenes(making: Making, on_part: Callable[[int, int], None] = lambda _do
     wanted = Manifest(
         contract=default_contract().digest,
         words=default_tokenizer().digest,
-        policy=hashlib.sha256(making.policy.read_bytes()).hexdigest(),
+        policy=_sha256(making.policy),
+        apprentice=_sha256(making.apprentice) if making.apprentice else "",
         seed=making.seed,
         skills=[skill.value for skill in making.skills],
         taught=making.taught,
@@ -178,6 +184,10 @@ def digest(folder: Path) -> str:
     return found.hexdigest()
 
 
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
 def _place(folder: Path, kind: str, number: int) -> Path:
     return folder / kind / f"{number:03d}"
 
@@ -191,12 +201,10 @@ def _grown(folder: Path, wanted: Manifest) -> Manifest:
     if not (folder / MANIFEST).exists():
         return wanted
     there = read_manifest(folder)
-    for name in ("contract", "words", "policy", "seed", "skills"):
-        if getattr(there, name) != getattr(wanted, name):
-            raise JackError(
-                f"{folder} has scenes of another {name}: {getattr(there, name)}, not {getattr(wanted, name)}. "
-                "Name another folder."
-            )
+    for name in ("contract", "words", "policy", "apprentice", "seed", "skills"):
+        found, asked = (getattr(manifest, name) or "none" for manifest in (there, wanted))
+        if found != asked:
+            raise JackError(f"{folder} has scenes of another {name}: {found}, not {asked}. Name another folder.")
     most = {kind: max(getattr(there, kind), getattr(wanted, kind)) for kind in (TAUGHT, KEPT)}
     return wanted.model_copy(update=most)
 
@@ -223,7 +231,8 @@ def _shown(making: Making, exam: bool, random: np.random.Generator) -> list[Demo
     task = Tabletop(min(ROBOTS, making.part), contract)
     with BatchCamera(task.world.batch, contract.camera) as camera:
         legs = Legs(making.policy, contract, task.count)
-        gives = Demonstrator(task, legs, camera, random, DISTURBANCE)
+        begins = Apprentice(making.apprentice, contract, task.count) if making.apprentice else None
+        gives = Demonstrator(task, legs, camera, random, DISTURBANCE, begins)
 
         def draw() -> Situation:
             return draw_situation(random, gives.expert.planner, exam, skills[int(random.integers(len(skills)))])

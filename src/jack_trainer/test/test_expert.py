@@ -14,11 +14,11 @@ from jack_sim.render import BatchCamera
 from jack_sim.scene import SceneOptions
 from jack_sim.tabletop import TABLETOP
 from jack_trainer.imitation.scenes import map_scenes
-from jack_trainer.tasks.demonstrations import PICTURE_EVERY, Demonstrator, as_scenes, draw_situation, other_words
+from jack_trainer.tasks.demonstrations import Demonstrator, as_scenes, draw_situation, other_words
 from jack_trainer.tasks.expert import Planner, mirrored
 from jack_trainer.tasks.instructions import Goal, Skill, sentences
 from jack_trainer.tasks.legs import Legs
-from jack_trainer.tasks.tabletop import Situation, Tabletop
+from jack_trainer.tasks.tabletop import PICTURE_EVERY, Situation, Tabletop
 
 CONTRACT = default_contract()
 ROBOT = CONTRACT.robot

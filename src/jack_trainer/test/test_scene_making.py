@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from jack_brain.arms import TAKE
 from jack_brain.chunk import ChunkSpec
 from jack_brain.network.brain import Brain
 from jack_brain.network.export import PolicyExporter
@@ -25,10 +26,12 @@ from jack_trainer.parents import read_parent
 from jack_trainer.phases import PHASES, phase
 from jack_trainer.scene_making import KEPT, MANIFEST, TAUGHT, Making, digest, make_scenes, read_scenes
 from jack_trainer.table_exam import evaluate_at_table, shares, try_at_table, unseen
-from jack_trainer.tasks.demonstrations import draw_situation
+from jack_trainer.tasks.apprentice import Apprentice
+from jack_trainer.tasks.demonstrations import Demonstrator, draw_situation
 from jack_trainer.tasks.expert import Planner
 from jack_trainer.tasks.following import Following
 from jack_trainer.tasks.instructions import Skill
+from jack_trainer.tasks.legs import Legs
 from jack_trainer.tasks.lessons import TableExam
 from jack_trainer.tasks.tabletop import Tabletop
 
@@ -85,6 +88,43 @@ def test_scenes_are_made_once_and_a_making_that_was_stopped_goes_on(tmp_path, ca
     assert rows.read_bytes() == whole and digest(making.folder) == before
     with pytest.raises(JackError, match=r"another seed: 3, not 4\. Name another folder"):
         make_scenes(made(making.folder, seed=4))
+
+
+@pytest.mark.slow
+def test_an_apprentice_begins_and_only_what_the_expert_goes_on_with_is_learnt(tmp_path, follower, can_draw):
+    task = Tabletop(8, CONTRACT)
+    with BatchCamera(task.world.batch, CONTRACT.camera) as camera:
+        begins, random = Apprentice(follower, CONTRACT, 8), np.random.default_rng(0)
+        shows = Demonstrator(task, Legs(POLICY, CONTRACT, 8), camera, random, apprentice=begins)
+        done = list(shows.run(lambda: draw_situation(random, shows.expert.planner, skill=Skill.POINT), 8))
+    led = [int(np.argmax(shown.rows["use"])) for shown in done]
+    assert 0 < sum(first > 0 for first in led) < 8  # some are the expert's from the start
+    action = CONTRACT.observation.slices()["previous_action"]
+    for shown, first in zip(done, led, strict=True):
+        assert not shown.rows["use"][:first].any() and shown.rows["use"][first:].all()
+        executed, wanted = shown.rows["frame"][1:, action], shown.rows["action"][:-1]
+        apart = np.abs(executed - wanted).max(axis=1)
+        assert (apart[max(first, TAKE) :] < 1e-5).all()  # the expert has him, and ...
+        assert not first or (apart[:first] > 0.05).any()  # ... before, somebody else had
+    assert sum(shown.success for shown in done) >= 6  # the expert finds his way from there
+    with pytest.raises(JackError, match="give the demonstrator a camera"):
+        Demonstrator(task, Legs(POLICY, CONTRACT, 8), None, random, apprentice=begins)
+
+
+def test_a_folder_is_of_one_apprentice(tmp_path, follower):
+    (tmp_path / "scenes").mkdir()
+    begun = scene_making.Manifest(
+        contract=CONTRACT.digest,
+        words=default_tokenizer().digest,
+        policy=hashlib.sha256(POLICY.read_bytes()).hexdigest(),
+        seed=3,
+        skills=["walk"],
+        taught=2,
+        kept=1,
+    )
+    (tmp_path / "scenes" / MANIFEST).write_text(begun.model_dump_json())
+    with pytest.raises(JackError, match=r"another apprentice: none, not [0-9a-f]{64}\. Name another folder"):
+        make_scenes(made(tmp_path / "scenes", apprentice=follower))
 
 
 @pytest.mark.slow

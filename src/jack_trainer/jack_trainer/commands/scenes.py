@@ -21,6 +21,8 @@ class Scenes:
     count: int = 2400
     # the policy that has his legs: file, checkpoint or run, newest, or pretrained
     policy: Path = Path(PRETRAINED)
+    # a policy that follows sentences, as above: it begins, and the expert shows how to go on from where that led
+    apprentice: Path | None = None
     # what he shows: touch, point, push left, push right, wave, walk; by itself all of it
     skills: tuple[str, ...] = ()
     # of everything random
@@ -38,7 +40,8 @@ class Scenes:
 
         policy = policy_named(self.policy, self.runs)
         skills = tuple(map(skill_named, self.skills)) or tuple(Skill)
-        making = Making(self.folder, policy, self.count, skills, self.seed)
+        apprentice = policy_named(self.apprentice, self.runs) if self.apprentice else None
+        making = Making(self.folder, policy, self.count, skills, self.seed, apprentice)
         columns = TextColumn("Parts of scenes"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
         try:
             with Progress(*columns) as bar:

@@ -12,19 +12,19 @@ from jack_brain.arms import TAKE
 from jack_brain.chunk import to_rows
 from jack_contract.arrays import Array, Float64
 from jack_contract.contract import Contract
+from jack_contract.errors import JackError
 from jack_contract.instruction import Tokenizer
 from jack_sim.layout import draw_layout
 from jack_sim.render import BatchCamera
 from jack_trainer.imitation.samples import Rows
 from jack_trainer.imitation.scenes import Scenes, scene_layout
+from jack_trainer.tasks.apprentice import Apprentice
 from jack_trainer.tasks.expert import Expert, Planner
 from jack_trainer.tasks.instructions import Skill, goals, say, sentences
 from jack_trainer.tasks.legs import Legs
-from jack_trainer.tasks.tabletop import PATIENCE, Ids, Situation, Tabletop, turned_back
+from jack_trainer.tasks.tabletop import PATIENCE, PICTURE_EVERY, Ids, Situation, Tabletop, turned_back
 from jack_trainer.tasks.turns import in_turns
 
-#: Control periods from one picture to the next: 10 pictures a second.
-PICTURE_EVERY = 5
 #: He goes on for so long after he has done it [control periods].
 AFTER = 25
 #: Where he stands before the table: so far from the place, ahead and aside [m], and turned from it [rad].
@@ -35,6 +35,9 @@ _AWAY = ((-1.1, -0.4), (-0.15, 0.15), (-0.25, 0.25))
 #: long [s], to be seen finding back. Of twice as much he learns worse: nobody can foresee in a chunk what will lead
 #: him astray.
 DISTURBANCE, _DISTURBED = 0.05, 0.3
+#: An apprentice has the arms for the first so many control periods, least and greatest, of this share of what is
+#: shown; the expert has them from then on.
+_LED, _LED_SHARE = (10, 150), 0.75
 _GOALS = {goal: index for index, goal in enumerate(goals())}
 
 
@@ -103,6 +106,7 @@ class Demonstrator:
         camera: BatchCamera | None,
         random: np.random.Generator,
         disturbance: float = 0.0,
+        apprentice: Apprentice | None = None,
     ) -> None:
         """Prepare.
 
@@ -112,7 +116,13 @@ class Demonstrator:
             camera: that draws what they see; None: nothing is drawn.
             random: where the disturbance comes from.
             disturbance: by about how much arms are led astray at most [rad].
+            apprentice: who begins, of as many; learnt from is only what follows him. None: nobody.
+
+        Raises:
+            JackError: an apprentice has to see.
         """
+        if apprentice is not None and camera is None:
+            raise JackError("An apprentice begins by what he sees: give the demonstrator a camera.")
         self.task, self.expert = task, Expert(task)
         self._legs, self._camera, self._random, self._disturbance = legs, camera, random, disturbance
         contract, n = task.contract, task.count
@@ -124,6 +134,7 @@ class Demonstrator:
         self._executed = np.zeros((n, contract.robot.count))
         self._astray, self._strength = np.zeros((n, contract.robot.count)), np.zeros(n)
         self._after = np.zeros(n, np.int64)
+        self._apprentice, self._led = apprentice, np.zeros(n, np.int64)  # until when he has the arms [1]
 
     def run(self, draw: Callable[[], Situation], count: int) -> Iterator[Demonstration]:
         """So many demonstrations, of situations that can be done, in the order in which they end."""
@@ -145,6 +156,10 @@ class Demonstrator:
         self._executed[ids], self._astray[ids], self._after[ids] = 0.0, 0.0, 0
         if self._disturbance:
             self._strength[ids] = self._random.uniform(0.0, self._disturbance, len(ids))
+        if self._apprentice is not None:
+            self._apprentice.begin(ids, situations)
+            begun = self._random.random(len(ids)) < _LED_SHARE
+            self._led[ids] = np.where(begun, self._random.integers(*_LED, len(ids)), 0)
 
     def tick(self) -> None:
         """One control period of all of them."""
@@ -153,11 +168,13 @@ class Demonstrator:
         state, signal, offsets, pace = task.world.state(), legs.signal, legs.offsets, legs.pace
         frame = contract.observation.encode(contract.robot, state, self._executed, signal)
         self._look(age)
-        velocity = self.expert.velocity()
-        walks = legs.decide(state, velocity, self.expert.free)
+        velocity, led = self.expert.velocity(), task.age < self._led
+        walks = legs.decide(state, *self._asked(velocity, led))
         wanted = self.expert.arms(walks)
         # As a robot's arms are taken: from the one who walks, step by step.
         told = walks + np.minimum((age + 1) / TAKE, 1.0)[:, None] * (wanted - walks) + self._lead_astray()
+        if self._apprentice is not None:
+            told = np.where(led[:, None], self._apprentice.lead(frame, walks, offsets, led), told)
         self._executed = contract.action.action(contract.robot, told - offsets)
         at = (np.arange(task.count), age)
         values: dict[str, Array] = {
@@ -170,6 +187,7 @@ class Demonstrator:
             "place": self._place(),
             "pixel": self._pixel,
             "done": task.succeeded,
+            "use": ~led,
         }
         for name, value in values.items():
             self._rows[name][at] = value
@@ -180,12 +198,25 @@ class Demonstrator:
         due = np.flatnonzero(age % PICTURE_EVERY == 0)
         if self._camera is None or not len(due):
             return
-        self._images[due, age[due] // PICTURE_EVERY] = self._camera.render(due)
+        pictures = self._images[due, age[due] // PICTURE_EVERY] = self._camera.render(due)
+        if self._apprentice is not None:
+            for index, picture in zip(due.tolist(), pictures, strict=True):
+                if self.task.age[index] < self._led[index]:
+                    self._apprentice.look(index, picture)
         slot = np.maximum(self.task.slot, 0)
         things = self.task.scene().things[np.arange(self.task.count), slot]
         pixel = self._camera.project(things)
         inside = ((pixel >= 0.0) & (pixel <= 1.0)).all(axis=1) & (self.task.slot >= 0)
         self._pixel[due] = np.where(inside[:, None], pixel, np.nan)[due]
+
+    def _asked(self, velocity: Float64, led: NDArray[np.bool_]) -> tuple[Float64, NDArray[np.bool_]]:
+        """What whoever has the arms asks of the legs (N, 3), and who leaves the arms to them (N,)."""
+        apprentice = self._apprentice
+        if apprentice is None:
+            return velocity, self.expert.free
+        return np.where(led[:, None], apprentice.velocity, velocity), np.where(
+            led, apprentice.free, self.expert.free
+        )
 
     def _place(self) -> Float64:
         """Where the named things are in the frames of the pelvises, (N, 3) [m]; NaN for whom none is named."""
@@ -208,7 +239,7 @@ class Demonstrator:
         situation = task.situations[index]
         assert situation is not None
         rows, steps = self._rows[index, :length].copy(), np.arange(length)
-        rows["use"], rows["goal"] = True, _GOALS[situation.goal]
+        rows["goal"] = _GOALS[situation.goal]
         rows["back"] = np.minimum(steps, task.contract.observation.history - 1)
         rows["ahead"] = length - 1 - steps
         first = int(np.argmax(rows["done"])) if rows["done"].any() else length  # when it was done

@@ -20,8 +20,7 @@ from jack_contract.errors import JackError
 from jack_contract.instruction import Tokenizer, default_tokenizer
 from jack_contract.state import RobotState
 from jack_sim.render import BatchCamera
-from jack_trainer.tasks.demonstrations import PICTURE_EVERY
-from jack_trainer.tasks.tabletop import Ids, Situation, Tabletop
+from jack_trainer.tasks.tabletop import PICTURE_EVERY, Ids, Situation, Tabletop
 from jack_trainer.tasks.turns import in_turns
 
 

@@ -42,6 +42,8 @@ MEDDLING = 0.03
 FALL_TILT, FALL_HEIGHT = 0.8, 0.42
 #: Height of his shoulders over his pelvis [m].
 _SHOULDER = 0.355
+#: Control periods from one picture to the next: 10 pictures a second.
+PICTURE_EVERY = 5
 #: He may take so long [s].
 PATIENCE: dict[Skill, float] = {skill: 8.0 if skill is Skill.WALK else 6.0 for skill in Skill}
 _SKILLS = tuple(Skill)
