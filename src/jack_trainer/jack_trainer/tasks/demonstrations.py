@@ -187,10 +187,10 @@ class Demonstrator:
             "place": self._place(),
             "pixel": self._pixel,
             "done": task.succeeded,
-            "use": ~led,
         }
         for name, value in values.items():
             self._rows[name][at] = value
+        self._rows["use"][at] = ~led
         task.step(told)
 
     def _look(self, age: NDArray[np.int64]) -> None:
