@@ -137,7 +137,7 @@ def report(title: str, rows: Sequence[Comparison], extra: dict[str, float], pack
         title=title,
         box=box.SIMPLE_HEAD,
         padding=(0, 1, 0, 0),
-        caption="void: the machine could not tell a side from itself",
+        caption="void: the machine could not tell a side from itself" if any(row.void for row in rows) else None,
     )
     for heading in ("", "median", "peer", "ratio", "95 %", "aim", "itself", ""):
         table.add_column(heading, justify="left" if heading in ("", "aim") else "right", no_wrap=True)
