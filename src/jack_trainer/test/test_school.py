@@ -310,19 +310,33 @@ def test_who_is_stopped_at_once_saves_too(make_school):
 def test_who_passes_is_done(make_school, monkeypatch):
     examined = []
 
-    def exam(actor, contract, task):
+    def exam(_, __, task, *___):
         examined.append(task)
-        return Evaluation(100, 97 if len(examined) == 2 else 50, 19.0, 60.0)
+        return Evaluation(100, 97 if len(examined) >= 2 else 50, 19.0, 60.0)
 
     monkeypatch.setattr(school, "evaluate", exam)
     monkeypatch.setattr(School, "_looks_passed", lambda _: True)
     result = make_school(10, until_passed=True).run()
     assert (result.reason, result.survival, result.step) == ("passed", 0.97, 2 * UPDATE)
-    assert examined == [PHASES["stand"].exam] * 2
+    assert examined == [PHASES["stand"].exam] * 3  # the last with other episodes
+
+
+def test_who_passes_by_chance_goes_on(make_school, monkeypatch):
+    seeds = []
+
+    def exam(_, __, ___, episodes=100, seed=1):
+        seeds.append(seed)
+        return Evaluation(episodes, 96 if seeds == [1, school._OTHER_SEED] else 97, 19.0, 60.0)
+
+    monkeypatch.setattr(school, "evaluate", exam)
+    monkeypatch.setattr(School, "_looks_passed", lambda _: True)
+    result = make_school(10, until_passed=True).run()
+    assert (result.reason, result.step) == ("passed", 2 * UPDATE)
+    assert seeds == [1, school._OTHER_SEED] * 2
 
 
 def test_who_does_not_go_where_he_is_told_has_not_passed(make_school, monkeypatch):
-    errors = iter([0.5, 0.5, 0.1])
+    errors = iter([0.5, 0.5, 0.1, 0.1])
     monkeypatch.setattr(school, "evaluate", lambda *_: Evaluation(100, 100, 20.0, 90.0, next(errors), 0.1))
     monkeypatch.setattr(School, "_looks_passed", lambda _: True)
     result = make_school(10, until_passed=True, phase="walk").run()

@@ -96,7 +96,7 @@ class Brain(nn.Module):
         self.image = ImageTokens(camera.height, camera.width, size.width)
         self.trunk = Trunk(size)
         self.action_head = GaussianHead(size.width, contract.robot.count, std)
-        self.value_head = ValueHead(size.width)
+        self.value_head = ValueHead(self.proprioception.linear.in_features, size.feedforward)
         _initialise(self)
         self.pointer: PointerTokens | None = None
         self.chunk_head: ChunkHead | None = None
@@ -179,8 +179,9 @@ class Brain(nn.Module):
         mean = self.action_head(answer)
         if not value:
             return Output(mean, None)
-        asked, _ = self.trunk.extend(self.value_head.question(inputs.truth), memory)
-        return Output(mean, self.value_head(asked), self.action_head.estimate_error(answer, inputs.truth))
+        felt = self.proprioception.felt(self.normaliser(inputs.proprioception))
+        told = self.value_head(felt, inputs.command, inputs.truth)
+        return Output(mean, told, self.action_head.estimate_error(answer, inputs.truth))
 
 
 def _chunk_head(contract: Contract, size: BrainSize, spec: ChunkSpec) -> ChunkHead:

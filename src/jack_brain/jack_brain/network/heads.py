@@ -1,11 +1,15 @@
-"""Readouts: a learnt token that asks the trunk, and a linear layer that turns its answer into numbers."""
+"""What comes out: a token asks the trunk, and a linear layer makes numbers of its answer; the value stands apart."""
 
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
+
+from jack_contract.observation import COMMAND_SIZE
 
 
 class Readout(nn.Module):
@@ -55,17 +59,35 @@ class GaussianHead(Readout):
         return (told - VELOCITY_GAIN * truth).square().mean(-1, keepdim=True)
 
 
-class ValueHead(Readout):
-    """The return that is to be expected, in units of the brain's value normaliser.
+class ValueHead(nn.Module):
+    """The return that is to be expected, in units of the brain's value normaliser: a perceptron of its own.
 
-    In training its question tells what no sensor does (an asymmetric critic, Pinto et al. 2017, arXiv 1710.06542):
-    a reward for speed looks like chance to a critic that cannot see speed.
+    It reads body and command, not the trunk. A trunk that has to foretell returns as well learns to act later: of
+    100 robots 66 kept walking after 0.9 million steps, and 88 with two plain perceptrons (`benchmarks/mlp.py`). In
+    training it is told what no sensor knows (an asymmetric critic, Pinto et al. 2017, arXiv 1710.06542): a reward
+    for speed looks like chance to a critic that cannot see speed.
     """
 
-    def __init__(self, width: int) -> None:
-        super().__init__(width, 1, gain=1.0)
-        self.truth = nn.Linear(TRUTH_SIZE, width, bias=False)
+    def __init__(self, inputs: int, hidden: int) -> None:
+        """For so many numbers of the body, with two hidden layers."""
+        super().__init__()
+        widths = inputs + COMMAND_SIZE + TRUTH_SIZE, hidden, hidden, 1
+        self.layers = nn.ModuleList(nn.Linear(*pair) for pair in pairwise(widths))
+        for layer in self.layers:
+            nn.init.orthogonal_(layer.weight, 1.0 if layer is self.layers[-1] else math.sqrt(2))
+            nn.init.zeros_(layer.bias)
 
-    def question(self, truth: Tensor | None) -> Tensor:
-        """The token, with the truth (B, 8) in it if that is known, (B or 1, 1, width)."""
-        return self.token if truth is None else self.token + self.truth(VELOCITY_GAIN * truth).unsqueeze(1)
+    def forward(self, felt: Tensor, command: Tensor | None, truth: Tensor | None) -> Tensor:
+        """What the body felt (B, inputs), vx, vy, yaw rate (B, 3) and the truth (B, 8) to a value, (B, 1).
+
+        What nobody tells is zero.
+        """
+        rest = [
+            torch.zeros_like(felt[:, :1]).expand(-1, size) if told is None else VELOCITY_GAIN * told
+            for told, size in ((command, COMMAND_SIZE), (truth, TRUTH_SIZE))
+        ]
+        *hidden, last = self.layers
+        rows = torch.cat((felt, *rest), dim=-1)
+        for layer in hidden:
+            rows = functional.elu(layer(rows))
+        return last(rows)

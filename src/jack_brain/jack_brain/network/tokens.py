@@ -35,9 +35,13 @@ class ProprioceptionTokens(nn.Module):
 
     def forward(self, frames: Tensor) -> Tensor:
         """Normalised frames (B, H, D) -> (B, 1, width)."""
+        return self.linear(self.felt(frames)).unsqueeze(1)
+
+    def felt(self, frames: Tensor) -> Tensor:
+        """The means themselves, of normalised frames (B, H, D) -> (B, K * D)."""
         if frames.shape[1:] != self.shape:
             raise ShapeError("Proprioception", tuple(frames.shape), f"(B, {self.shape[0]}, {self.shape[1]})")
-        return self.linear((self.means @ frames).flatten(1)).unsqueeze(1)
+        return (self.means @ frames).flatten(1)
 
 
 def means_of_newest(history: int) -> Tensor:

@@ -54,7 +54,7 @@ class PPOConfig:
     entropy: float = 0.0
     #: the exploration noise never falls below this, in units of action
     noise: float = 0.5
-    #: weight of the value loss: its gradient through the shared trunk outweighs the policy's many times over
+    #: weight of the value loss; it has weights of its own, so that this counts where gradients are shortened
     value: float = 0.3
     #: weight of the error of what the action's answer tells of the truth, where the task tells any
     estimate: float = 0.1
