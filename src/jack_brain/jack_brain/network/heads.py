@@ -1,4 +1,4 @@
-"""What comes out: a token asks the trunk, and a linear layer makes numbers of its answer. The value stands apart."""
+"""What comes out: a token asks the trunk, and a linear layer makes numbers of its answer; the value is apart."""
 
 from __future__ import annotations
 
