@@ -72,10 +72,11 @@ class ValueHead(nn.Module):
         """For so many numbers of the body, with two hidden layers."""
         super().__init__()
         widths = inputs + COMMAND_SIZE + TRUTH_SIZE, hidden, hidden, 1
-        self.layers = nn.ModuleList(nn.Linear(*pair) for pair in pairwise(widths))
-        for layer in self.layers:
-            nn.init.orthogonal_(layer.weight, 1.0 if layer is self.layers[-1] else math.sqrt(2))
+        layers = [nn.Linear(*pair) for pair in pairwise(widths)]
+        for layer in layers:
+            nn.init.orthogonal_(layer.weight, 1.0 if layer is layers[-1] else math.sqrt(2))
             nn.init.zeros_(layer.bias)
+        self.layers = nn.ModuleList(layers)
 
     def forward(self, felt: Tensor, command: Tensor | None, truth: Tensor | None) -> Tensor:
         """What the body felt (B, inputs), vx, vy, yaw rate (B, 3) and the truth (B, 8) to a value, (B, 1).
