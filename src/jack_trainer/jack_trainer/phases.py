@@ -92,7 +92,7 @@ class Phase:
 
 
 PHASES: dict[str, Phase] = {
-    "stand": Phase("stand", STAND, EXAM, PPOConfig(), steps=1_000_000, survival=0.95),
+    "stand": Phase("stand", STAND, EXAM, PPOConfig(), steps=1_500_000, survival=0.95),
     "walk": Phase(
         "walk",
         WALK,
