@@ -23,6 +23,8 @@ from jack_trainer.training import PolicyFile
 
 _GRAPH = "brain."
 _JSON = TypeAdapter(dict[str, Any])
+#: A critic of another form is of no use; nothing that he does depends on it, and it is soon learnt anew.
+_CRITIC = "value_head."
 
 
 @dataclass(frozen=True)
@@ -64,7 +66,7 @@ class Parent:
             raise JackError(f"{self.path}: {error}") from error
         if self.path.is_dir() and brain.chunk_head is None and report.new:
             raise JackError(f"{self.path} lacks weights that this brain has: {', '.join(report.new)}.")
-        if lost := [name for name in report.dropped if name not in report.new]:
+        if lost := [name for name in report.dropped if name not in report.new and not name.startswith(_CRITIC)]:
             raise JackError(f"{self.path} holds weights that this brain has no place for: {', '.join(lost)}.")
         return report
 

@@ -224,14 +224,14 @@ def test_nothing_is_taught_on_top_of_what_forgot(make_course, exams, monkeypatch
 
 def test_an_exam_in_the_middle_publishes_and_passes_only_who_forgot_nothing(make_course, exams, monkeypatch):
     """After the second update he walks, but has forgotten to stand: the phase goes on, robots keep the first."""
-    exams.update(stand=[0.97, 0.97, 0.5, 0.97], walk=[0.5, 1.0, 1.0])
+    exams.update(stand=[0.97, 0.97, 0.5, 0.97], walk=[0.5, 1.0, 1.0, 1.0])
     monkeypatch.setattr(school.School, "_looks_passed", lambda student: student.phase.name == "walk")
     notes = Notes()
     result = make_course(notes, updates=5, until_passed=True).run()
     assert [step // UPDATE for phase, step in notes.policies if phase == "walk"] == [6, 8, 8]
     assert (result.reason, result.step, result.forgot) == ("passed", 8 * UPDATE, "")
     assert names(result.run) == {5: POLICY, 7: HELD, 8: POLICY}
-    assert exams["held"] == ["stand"] + ["walk", "stand"] * 3
+    assert exams["held"] == ["stand"] + ["walk", "stand"] * 3 + ["walk"]  # the last confirms
 
 
 def test_a_phase_whose_exam_does_not_say_all_uses_its_steps(make_course, exams, monkeypatch):

@@ -135,6 +135,9 @@ class Teacher:
     def begin(self, sentence):
         goal = self.answer(self.record.send_goal_async(self._goal(name="lesson", instruction=sentence)))
         assert goal.accepted
+        # What is said before the recorder listens is in no bag, and a quick deed is over by then.
+        self.until(lambda: min(map(self.node.count_subscribers, ("instruction", "joint_states", "imu/data"))) >= 2)
+        time.sleep(0.5)
         self._say.publish(self._text(data=sentence))
         return goal
 
