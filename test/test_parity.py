@@ -154,7 +154,7 @@ def test_batch_world_and_messages_give_one_observation_and_one_action(brain, pol
             by_torch, _ = asked(brain, seen[name], pace)
             worst = max(worst, *(float(np.abs(answer - expected).max()) for answer in (action, by_torch)))
             # Returns spread by 10, and no norm squeezes what a critic reads of one who is thrown about.
-            assert returns == pytest.approx(value, abs=100 * TOLERANCE)
+            assert returns == pytest.approx(value, rel=TOLERANCE, abs=20 * TOLERANCE)
             targets = way.act(action, commands[name])
             np.testing.assert_allclose(targets, CONTRACT.action.targets(ROBOT, expected, offsets), atol=TOLERANCE)
         previous = expected.astype(np.float64)

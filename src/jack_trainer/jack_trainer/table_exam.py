@@ -7,21 +7,19 @@ from pathlib import Path
 
 import numpy as np
 
-from jack_brain.policy import Policy, PolicyLimits
+from jack_brain.policy import Policy
 from jack_contract.contract import Contract
 from jack_sim.render import BatchCamera
 from jack_trainer.evaluate import Evaluation
 from jack_trainer.tasks.demonstrations import draw_situation
 from jack_trainer.tasks.expert import Planner
-from jack_trainer.tasks.following import Following, Outcome
+from jack_trainer.tasks.following import UNHURRIED, Following, Outcome
 from jack_trainer.tasks.instructions import Skill
 from jack_trainer.tasks.lessons import TableExam
 from jack_trainer.tasks.tabletop import Situation, Tabletop
 
 #: Robots side by side.
 _ROBOTS = 25
-#: An exam waits for its policy: whether it is quick enough for a robot, the robot's own computer says.
-_UNHURRIED = PolicyLimits(period_share=100.0, look=100.0)
 #: Draws a situation: of a skill, where it can be done.
 Draw = Callable[[np.random.Generator, Planner, Skill], Situation]
 
@@ -79,7 +77,7 @@ def try_at_table(
     Raises:
         JackError: see `evaluate_at_table`.
     """
-    loaded = Policy.load(policy, contract, _UNHURRIED)
+    loaded = Policy.load(policy, contract, UNHURRIED)
     task = Tabletop(min(_ROBOTS, exam.trials), contract)
     planner = Planner(task)
     outcomes: list[Outcome] = []

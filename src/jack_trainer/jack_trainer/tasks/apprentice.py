@@ -13,16 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jack_brain.arms import Arms
-from jack_brain.policy import Policy, PolicyLimits
+from jack_brain.policy import Policy
 from jack_contract.arrays import Array, Float32, Float64
 from jack_contract.contract import Contract
 from jack_contract.instruction import default_tokenizer
 from jack_contract.observation import COMMAND_SIZE, History
-from jack_trainer.tasks.following import require_follower
+from jack_trainer.tasks.following import UNHURRIED, require_follower
 from jack_trainer.tasks.tabletop import Ids, Situation
-
-#: Nobody waits for him: whether he is quick enough for a robot, the robot's own computer says.
-_UNHURRIED = PolicyLimits(period_share=100.0, look=100.0)
 
 
 class Apprentice:
@@ -35,7 +32,7 @@ class Apprentice:
 
     def __init__(self, path: Path, contract: Contract, count: int) -> None:
         """Load the policy; a JackError says why it must not drive this robot, or that it follows no sentences."""
-        self._policy, self._contract = Policy.load(path, contract, _UNHURRIED), contract
+        self._policy, self._contract = Policy.load(path, contract, UNHURRIED), contract
         self._tokenizer = default_tokenizer()
         require_follower(self._policy, self._tokenizer)
         self._history = History(contract.observation, (count,))

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from jack_brain.gaze import Intent, understands
 from jack_brain.pilot import Pilot, PilotConfig
-from jack_brain.policy import Policy, Seen
+from jack_brain.policy import Policy, PolicyLimits, Seen
 from jack_brain.safety import Mode
 from jack_contract.errors import JackError
 from jack_contract.instruction import Tokenizer, default_tokenizer
@@ -22,6 +22,9 @@ from jack_contract.state import RobotState
 from jack_sim.render import BatchCamera
 from jack_trainer.tasks.tabletop import PICTURE_EVERY, Ids, Situation, Tabletop
 from jack_trainer.tasks.turns import in_turns
+
+#: Who simulates waits for a policy: whether it is quick enough for a robot, the robot's own computer says.
+UNHURRIED = PolicyLimits(period_share=100.0, look=100.0)
 
 
 @dataclass(frozen=True)
