@@ -30,6 +30,8 @@ class LocomotionConfig:
     #: long as an episode: always. Who explores stumbles all the time: where that always made him step, he would
     #: never learn to stand quietly
     alarm: float = 0.0
+    #: share of the episodes in which somebody else has his arms, see `BusyArms`
+    busy: float = 0.0
     #: time between two commands [s]
     command_interval: float = 4.0
     #: bodies, sensors, latencies and pushes that he has to cope with
@@ -65,7 +67,9 @@ EXAM = LocomotionConfig(
 )
 
 _VELOCITIES = ((-0.3, 1.0), (-0.3, 0.3), (-0.8, 0.8))
-WALK = LocomotionConfig(command=_VELOCITIES, still=0.15, standing=0.15, alarm=0.8, incline=0.2, curriculum=0.3)
+WALK = LocomotionConfig(
+    command=_VELOCITIES, still=0.15, standing=0.15, alarm=0.8, busy=0.25, incline=0.2, curriculum=0.3
+)
 #: To walk like somebody, at his beat, for who walks already; how it is to look, a judge of style says.
 NATURAL = replace(WALK, straight=0.5, curriculum=0.5)
 WALK_EXAM = replace(EXAM, command=_VELOCITIES, alarm=EXAM.episode, randomization=replace(ON, **_EXAM_PUSHES))

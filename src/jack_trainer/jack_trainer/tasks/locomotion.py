@@ -16,6 +16,7 @@ from jack_contract.state import Command, RobotState
 from jack_sim.batch import BatchWorld, Truth
 from jack_sim.randomizer import Randomizer
 from jack_sim.scene import REACH
+from jack_trainer.tasks.busy_arms import BusyArms
 from jack_trainer.tasks.capture import landing_error, standing_error
 from jack_trainer.tasks.environment import Observation, Transition
 from jack_trainer.tasks.lessons import LocomotionConfig
@@ -59,6 +60,7 @@ class Locomotion:
         self._command = Command.zero((self.count,))
         self._rhythm = Rhythm.at_rest((self.count,))
         self._next_command = np.zeros(self.count, np.int64)
+        self._arms = BusyArms(contract, self.count, self._random)
         self._stands, self._alarm = np.zeros(self.count, bool), np.zeros(self.count)
         self._level = np.full(1, config.curriculum)
         self._randomizer.share = config.curriculum
@@ -83,11 +85,12 @@ class Locomotion:
         """Act (N, n) for one control period; a robot that fell or whose time is over starts anew."""
         robot, gait = self.contract.robot, self.gait
         offsets = gait.offsets(robot, self._rhythm)
-        targets = self._randomizer.targets(self.contract.action.targets(robot, action, offsets))
+        told = self._arms.lead(self.contract.action.targets(robot, action, offsets))
+        targets = self._randomizer.targets(told)
         self.world.step(targets, self._randomizer.delay)
         self._age += 1
         state, truth = self.world.state(), self.world.truth()
-        self.motion = motion = self._motion(state, truth, action, offsets)
+        self.motion = motion = self._motion(self._arms.judged(state), truth, action, offsets)
         reward, terms = total_reward(self.config.weights, motion, self._period)
         # Physics broke down, or the action was no number: no credit, and the robot starts anew.
         broken = self.world.diverged() | ~np.isfinite(reward)
@@ -178,6 +181,7 @@ class Locomotion:
             "age": self._age,
             "next_push": self._next_push,
             "return": self._return,
+            **self._arms.arrays(),
         }
 
     def _motion(self, state: RobotState, truth: Truth, action: Float32, offsets: Array) -> Motion:
@@ -216,7 +220,8 @@ class Locomotion:
 
     def _observe(self, state: RobotState) -> None:
         """Append a frame to every history."""
-        self._history.push(self._encode(self._randomizer.sense(state), self._action, self._rhythm))
+        frames = self._encode(self._randomizer.sense(state), self._action, self._rhythm)
+        self._history.push(self._arms.hidden(frames))
 
     def _encode(self, state: RobotState, action: Float32, rhythm: Rhythm) -> Float32:
         """The newest frame of some robots, (k, D), of their readings, previous actions and rhythms (k, ...)."""
@@ -243,13 +248,15 @@ class Locomotion:
         world.reset(ids, qpos, qvel)
         self._action[ids], self._age[ids], self._return[ids], self._drift[ids] = 0.0, 0, 0.0, 0.0
         self._plan_push(ids)
+        self._arms.begin(ids, config.busy)
         self._stands[ids] = self._random.uniform(size=k) < config.standing
         self._alarm[ids] = config.alarm if config.alarm >= config.episode else 0.0
         self._command_anew(ids)
         self._rhythm.phase[ids], self._rhythm.pace[ids] = 0.5 * self._random.integers(0, 2, k), 0.0
         self._feet[ids] = world.truth().feet[ids]
         readings = self._randomizer.sense(world.state().rows(ids), ids)
-        self._history.fill(ids, self._encode(readings, self._action[ids], self._rhythm.rows(ids)))
+        frames = self._encode(readings, self._action[ids], self._rhythm.rows(ids))
+        self._history.fill(ids, self._arms.hidden(frames, ids))
 
     def _incline(self, ids: NDArray[np.integer]) -> Array:
         """Incline the ground in new episodes; returns how much higher he starts, his soles over it, (k,) [m]."""
