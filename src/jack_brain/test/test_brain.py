@@ -130,7 +130,7 @@ def test_walking_costs_what_two_tokens_and_a_perceptron_cost(brain, contract, in
     layer = 3 * w * w + w * w + 2 * w * ff  # query, key, value; attention out; feed-forward
     means = 4 * 8 * observation.frame_size  # over the newest 1, 2, 4 and 8 frames of 8
     encoders = means + 4 * observation.frame_size * w + 3 * w
-    value = means + (4 * observation.frame_size + 3 + 8) * ff + ff * ff + ff  # of body, command and truth
+    value = (4 * observation.frame_size + 3 + 8) * ff + ff * ff + ff  # of body, command and truth
     context = 2 * layer + 2 * 2 * w * w  # two tokens through the first layer, their keys and values in the second
     first = 3 * w * w / batch + w * w + 2 * w * ff  # a readout's token is the same for the whole batch
     readout = first + layer + w * contract.robot.count

@@ -129,13 +129,6 @@ class Brain(nn.Module):
             blocks.append(pointed)
         return self.trunk.absorb(torch.cat(blocks, dim=1)) if blocks else None, scores
 
-    def state(self, proprioception: Tensor, command: Tensor | None, past: Memory | None) -> Memory:
-        """The memory with the block of body and command in it."""
-        tokens = self.proprioception(self.normaliser(proprioception))
-        if command is not None:
-            tokens = torch.cat((tokens, self.command(command)), dim=1)
-        return self.trunk.absorb(tokens, past)
-
     def forward(self, inputs: Inputs, *, value: bool = True, past: Memory | None = None) -> Output:
         """One tick.
 
@@ -169,17 +162,20 @@ class Brain(nn.Module):
         """
         if self.chunk_head is None:
             raise JackError("This brain makes no action chunks: give it a ChunkSpec.")
-        tokens = self.proprioception(self.normaliser(proprioception) * self.chunk_head.reads)
-        answer, _ = self.trunk.extend(self.chunk_head.token, self.trunk.absorb(tokens, past))
+        felt = self.proprioception.felt(self.normaliser(proprioception) * self.chunk_head.reads)
+        memory = self.trunk.absorb(self.proprioception(felt), past)
+        answer, _ = self.trunk.extend(self.chunk_head.token, memory)
         return answer
 
     def _tick(self, inputs: Inputs, value: bool, past: Memory | None) -> Output:
-        memory = self.state(inputs.proprioception, inputs.command, past)
-        answer, _ = self.trunk.extend(self.action_head.token, memory)
+        felt = self.proprioception.felt(self.normaliser(inputs.proprioception))
+        tokens = self.proprioception(felt)
+        if inputs.command is not None:
+            tokens = torch.cat((tokens, self.command(inputs.command)), dim=1)
+        answer, _ = self.trunk.extend(self.action_head.token, self.trunk.absorb(tokens, past))
         mean = self.action_head(answer)
         if not value:
             return Output(mean, None)
-        felt = self.proprioception.felt(self.normaliser(inputs.proprioception))
         told = self.value_head(felt, inputs.command, inputs.truth)
         return Output(mean, told, self.action_head.estimate_error(answer, inputs.truth))
 

@@ -33,12 +33,12 @@ class ProprioceptionTokens(nn.Module):
         self.register_buffer("means", means_of_newest(history))
         self.linear = nn.Linear(self.means.shape[0] * frame_size, width)
 
-    def forward(self, frames: Tensor) -> Tensor:
-        """Normalised frames (B, H, D) -> (B, 1, width)."""
-        return self.linear(self.felt(frames)).unsqueeze(1)
+    def forward(self, felt: Tensor) -> Tensor:
+        """What was felt, (B, K * D) -> (B, 1, width)."""
+        return self.linear(felt).unsqueeze(1)
 
     def felt(self, frames: Tensor) -> Tensor:
-        """The means themselves, of normalised frames (B, H, D) -> (B, K * D)."""
+        """The K means of normalised frames, (B, H, D) -> (B, K * D)."""
         if frames.shape[1:] != self.shape:
             raise ShapeError("Proprioception", tuple(frames.shape), f"(B, {self.shape[0]}, {self.shape[1]})")
         return (self.means @ frames).flatten(1)
