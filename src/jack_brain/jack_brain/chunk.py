@@ -61,7 +61,7 @@ def arm_columns(contract: Contract) -> NDArray[np.intp]:
     """Numbers of an observation frame that tell of the arms.
 
     While a chunk has the arms, they are zero for the one who walks: it reads them as in the default pose and at
-    rest. It was taught with arms that swing at the sides, and is not to be led astray by others.
+    rest, as it did where it learnt to walk with arms that somebody else had.
     """
     columns = [
         part.start + arm_joints(contract.robot)

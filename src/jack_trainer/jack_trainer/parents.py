@@ -23,8 +23,6 @@ from jack_trainer.training import PolicyFile
 
 _GRAPH = "brain."
 _JSON = TypeAdapter(dict[str, Any])
-#: A critic of another form is of no use; nothing that he does depends on it, and it is soon learnt anew.
-_CRITIC = "value_head."
 
 
 @dataclass(frozen=True)
@@ -66,7 +64,7 @@ class Parent:
             raise JackError(f"{self.path}: {error}") from error
         if self.path.is_dir() and brain.chunk_head is None and report.new:
             raise JackError(f"{self.path} lacks weights that this brain has: {', '.join(report.new)}.")
-        if lost := [name for name in report.dropped if name not in report.new and not name.startswith(_CRITIC)]:
+        if lost := [name for name in report.dropped if name not in report.new]:
             raise JackError(f"{self.path} holds weights that this brain has no place for: {', '.join(lost)}.")
         return report
 
@@ -99,10 +97,7 @@ def _policy(path: Path) -> Parent:
         if name.startswith(_GRAPH)
     }
     step = int(told.get("step", 0))
-    for normaliser in (
-        "normaliser",
-        "value_normaliser",
-    ):  # how much they have seen is left out: about as much as he
+    for normaliser in ("normaliser", "value_normaliser"):  # how much they saw is not told: about as much as he
         tensors.setdefault(f"{normaliser}.count", torch.tensor(float(step), dtype=torch.float64))
     digest = hashlib.sha256(file).hexdigest()
     contract, phase = metadata.get(policy_file.DIGEST, ""), str(told.get("phase", ""))

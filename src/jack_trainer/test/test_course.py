@@ -22,7 +22,6 @@ from jack_trainer.evaluate import Evaluation, evaluate
 from jack_trainer.exam import find_policy
 from jack_trainer.imitation.dagger import PracticeConfig
 from jack_trainer.imitation.mocap.motion import save_motion
-from jack_trainer.parents import read_parent
 from jack_trainer.phases import PHASES
 from jack_trainer.progress_file import find_run
 from jack_trainer.rl.ppo import PPOConfig
@@ -337,9 +336,7 @@ def test_a_run_begins_from_the_policy_that_ships(make_course, exams, contract):
         brain = student.learner.average
         output = brain(Inputs(torch.from_numpy(seen.proprioception), torch.from_numpy(seen.command)))
     assert output.mean[0].numpy() == pytest.approx(action, abs=1e-4)
-    same = "value_head.layers.0.weight" in read_parent(shipped).weights  # else of before the critic stood apart
-    found = float(brain.value_normaliser.restore(output.value)[0])
-    assert (found == pytest.approx(value, abs=1e-2)) == same
+    assert float(brain.value_normaliser.restore(output.value)[0]) == pytest.approx(value, abs=1e-2)
     assert float(brain.normaliser.count) == told.step == student.step
     assert student.gate.entry.parent == hashlib.sha256(shipped.read_bytes()).hexdigest()
 
