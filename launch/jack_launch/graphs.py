@@ -182,6 +182,7 @@ def _trainer(args: Mapping[str, str]) -> NodeSpec:
             "seed": whole_number("seed", args["seed"]),
             "environments": whole_number("environments", args["environments"]),
             "randomization": args["randomization"],
+            "until_passed": args["until_passed"] == "true",
         },
         required=True,
         environment=learning_environment(),
@@ -278,6 +279,9 @@ TRAIN = Graph(
             "on",
             "bodies and sensors that he learns in: off, as modelled; on; wide; he is pushed in any case",
             ("off", "on", "wide"),
+        ),
+        LaunchArgument(
+            "until_passed", "true", "end a phase when it is passed, not when its steps are used up", _BOOL
         ),
         LaunchArgument(
             "autostart", "true", "start training at once, or wait for a goal on the action `train`", _BOOL

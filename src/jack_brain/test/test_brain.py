@@ -41,7 +41,7 @@ def test_without_the_value_readout_actions_are_bit_identical(brain, contract, ma
 def test_actions_do_not_depend_on_the_value_readout_nor_values_on_the_action_readout(brain, some):
     before = brain(some)
     with torch.no_grad():
-        brain.value_head.layers[0].weight.copy_(brain.value_head.layers[0].weight.flip(-1))
+        brain.value_head.hidden[0].weight.copy_(brain.value_head.hidden[0].weight.flip(-1))
     assert torch.equal(brain(some).mean, before.mean)
     assert not torch.allclose(brain(some).value, before.value, atol=1e-3)
     before = brain(some)
@@ -122,7 +122,7 @@ def test_a_dropped_value_readout_costs_nothing(brain, some):
     assert flops(brain, some, value=False) == without
 
 
-def test_walking_costs_what_two_tokens_and_a_perceptron_cost(brain, contract, inputs):
+def test_walking_costs_what_two_tokens_and_two_perceptrons_cost(brain, contract, inputs):
     """Multiplications counted by hand: what no readout needs is not there."""
     walking = replace(inputs, instruction=None, image=None)
     w, ff, batch = brain.size.width, brain.size.feedforward, 5
@@ -133,7 +133,8 @@ def test_walking_costs_what_two_tokens_and_a_perceptron_cost(brain, contract, in
     value = (4 * observation.frame_size + 3 + 8) * ff + ff * ff + ff  # of body, command and truth
     context = 2 * layer + 2 * 2 * w * w  # two tokens through the first layer, their keys and values in the second
     first = 3 * w * w / batch + w * w + 2 * w * ff  # a readout's token is the same for the whole batch
-    readout = first + layer + w * contract.robot.count
+    action = (w + 4 * observation.frame_size + 3) * ff + ff * ff + ff * contract.robot.count
+    readout = first + layer + action
     assert flops(brain, walking) == 2 * batch * (encoders + context + readout + value)
 
 

@@ -17,8 +17,10 @@ def with_terms(contract, *terms: Term):
 
 
 def walk(brain: Brain, frames: torch.Tensor) -> torch.Tensor:
+    """Action and value where he walks, (B, n + 1)."""
     with torch.no_grad():
-        return brain(Inputs(frames, torch.tensor([[0.3, 0.0, 0.1]]).expand(len(frames), -1))).mean
+        told = brain(Inputs(frames, torch.tensor([[0.3, 0.0, 0.1]]).expand(len(frames), -1)))
+    return torch.cat((told.mean, told.value), dim=-1)
 
 
 def test_a_brain_that_learns_to_see_walks_bit_for_bit_as_before(contract, make_brain, make_inputs):
@@ -59,7 +61,13 @@ def test_terms_in_another_order_mean_the_same(contract, make_brain, make_inputs)
     moved = with_terms(contract, terms[-1], *terms[:-1])
     after = Brain(moved)
     report = merge(after, before.state_dict(), contract)
-    assert set(report.fitted) == {"normaliser.mean", "normaliser.var", "proprioception.linear.weight"}
+    assert set(report.fitted) == {
+        "normaliser.mean",
+        "normaliser.var",
+        "proprioception.linear.weight",
+        "action_head.hidden.0.weight",
+        "value_head.hidden.0.weight",
+    }
     frames = make_inputs(contract, 9).proprioception
     size = terms[-1].size
     reordered = torch.cat((frames[..., -size:], frames[..., :-size]), dim=-1)

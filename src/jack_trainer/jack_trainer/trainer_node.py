@@ -64,6 +64,7 @@ class TrainerParameters:
         "on or off for a boolean.",
         choices=tuple(RANDOMIZATIONS),
     )
+    until_passed: bool = parameter(True, "Whether a phase ends when it is passed, or when its steps are used up.")
 
     def __post_init__(self) -> None:
         check(self)
@@ -137,6 +138,7 @@ class TrainerNode(Node):
                 brain=own.brain,
                 environments=own.environments,
                 randomization=own.randomization,
+                until_passed=own.until_passed,
             )
 
         self.get_logger().info(f"Training begins: {goal.phase or goal.resume}")

@@ -105,13 +105,15 @@ def test_a_live_training_gets_all_that_a_lonely_one_gets(tmp_path, monkeypatch):
     started = []
     monkeypatch.setattr(training, "run_graph", lambda specs, runs, act: started.append(specs) or 0)
     words = ["train", "--randomization", "wide", "--environments", "8", "--brain", "small", "--runs", str(tmp_path)]
-    assert parse(words).run() == 0
+    assert parse([*words, "--no-until-passed"]).run() == 0
     parameters = started[0][-1].parameters
-    assert {name: parameters[name] for name in ("randomization", "environments", "brain", "runs")} == {
+    names = ("randomization", "environments", "brain", "runs", "until_passed")
+    assert {name: parameters[name] for name in names} == {
         "randomization": "wide",
         "environments": 8,
         "brain": "small",
         "runs": str(tmp_path),
+        "until_passed": False,
     }
     with pytest.raises(LaunchError, match="allowed: off, on, wide"):
         parse(["train", "--randomization", "much"]).run()

@@ -9,7 +9,8 @@ from scipy import stats
 
 from jack_brain.network.brain import Inputs
 from jack_trainer.rl.episodes import EpisodeLog
-from jack_trainer.rl.ppo import BreakdownError, divergence, entropy, log_probability
+from jack_trainer.rl.gaussian import divergence, entropy, log_probability
+from jack_trainer.rl.ppo import BreakdownError
 from jack_trainer.rl.rollout import Samples
 from jack_trainer.tasks.environment import Observation, Transition
 

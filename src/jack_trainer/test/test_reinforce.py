@@ -139,9 +139,9 @@ def test_it_learns():
 
 def test_the_value_head_is_left_alone():
     pupil = learner()
-    before = pupil.brain.value_head.layers[0].weight.clone()
+    before = pupil.brain.value_head.hidden[0].weight.clone()
     pupil.iterate()
-    assert torch.equal(before, pupil.brain.value_head.layers[0].weight)
+    assert torch.equal(before, pupil.brain.value_head.hidden[0].weight)
 
 
 def test_a_seed_decides_everything():

@@ -95,8 +95,9 @@ class Brain(nn.Module):
         self.instruction = InstructionTokens(words.vocabulary, words.length, size.width)
         self.image = ImageTokens(camera.height, camera.width, size.width)
         self.trunk = Trunk(size)
-        self.action_head = GaussianHead(size.width, contract.robot.count, std)
-        self.value_head = ValueHead(self.proprioception.linear.in_features, size.feedforward)
+        felt = self.proprioception.linear.in_features
+        self.action_head = GaussianHead(size.width, felt, size.feedforward, contract.robot.count, std)
+        self.value_head = ValueHead(felt, size.feedforward)
         _initialise(self)
         self.pointer: PointerTokens | None = None
         self.chunk_head: ChunkHead | None = None
@@ -173,11 +174,12 @@ class Brain(nn.Module):
         if inputs.command is not None:
             tokens = torch.cat((tokens, self.command(inputs.command)), dim=1)
         answer, _ = self.trunk.extend(self.action_head.token, self.trunk.absorb(tokens, past))
-        mean = self.action_head(answer)
+        features = self.action_head.features(answer, felt, inputs.command)
+        mean = self.action_head(features)
         if not value:
             return Output(mean, None)
         told = self.value_head(felt, inputs.command, inputs.truth)
-        return Output(mean, told, self.action_head.estimate_error(answer, inputs.truth))
+        return Output(mean, told, self.action_head.estimate_error(features, inputs.truth))
 
 
 def _chunk_head(contract: Contract, size: BrainSize, spec: ChunkSpec) -> ChunkHead:

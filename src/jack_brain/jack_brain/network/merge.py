@@ -20,8 +20,8 @@ from jack_contract.errors import JackError
 
 #: Tensors with a number for each number of a frame, the last dimension: (..., D) ...
 _BY_FRAME = ("normaliser.mean", "normaliser.var")
-#: ... or K times as many, one after the other.
-_BY_FRAMES = ("proprioception.linear.weight",)
+#: ... or for what is felt, K times as many one after the other, and maybe others behind: (..., K * D + R).
+_BY_FELT = ("proprioception.linear.weight", "action_head.hidden.0.weight", "value_head.hidden.0.weight")
 #: Those of the mirror say how a body is made, and of the means how a history is read: nobody learnt them.
 _MADE = ("symmetry.", "proprioception.means", "chunk_head.reads")
 
@@ -82,7 +82,8 @@ def merge(brain: Brain, tensors: Mapping[str, Tensor], contract: Contract | None
     _require_alike(brain, tensors, contract)
     report, own = MergeReport(), brain.state_dict()
     _compare_terms(brain.contract, contract, report)
-    columns = _columns(brain.contract, contract)
+    columns, theirs = _columns(brain.contract, contract), contract.observation.frame_size
+    means = len(brain.proprioception.means)
     fits = not (report.terms_new or report.terms_dropped) and _ordered(columns)
     merged: dict[str, Tensor] = {}
     for name, begins in own.items():
@@ -90,8 +91,13 @@ def merge(brain: Brain, tensors: Mapping[str, Tensor], contract: Contract | None
         if given is None or name.startswith(_MADE):
             merged[name] = begins
             (report.kept if name.startswith(_MADE) and name in tensors else report.new).append(name)
-        elif name in (*_BY_FRAME, *_BY_FRAMES) and not fits:
-            merged[name] = _fitted(name, begins, given, columns)
+        elif name in _BY_FRAME and not fits:
+            merged[name] = _fitted(begins, given, columns)
+            report.fitted.append(name)
+        elif name in _BY_FELT and not fits:
+            felt = [None if c is None else k * theirs + c for k in range(means) for c in columns]
+            behind = range(means * theirs, given.shape[-1])
+            merged[name] = _fitted(torch.zeros_like(begins), given, [*felt, *behind])
             report.fitted.append(name)
         elif given.shape == begins.shape:
             merged[name] = given
@@ -147,16 +153,12 @@ def _ordered(columns: list[int | None]) -> bool:
     return columns == list(range(len(columns)))
 
 
-def _fitted(name: str, begins: Tensor, given: Tensor, columns: list[int | None]) -> Tensor:
-    """A tensor whose columns are those of the other, wherever they are now; new ones are zero, or as they begin."""
-    size = len(columns)
-    blocks = begins.shape[-1] // size
-    width = given.shape[-1] // blocks
-    result = begins.clone() if name in _BY_FRAME else torch.zeros_like(begins)
-    for block in range(blocks):
-        for index, column in enumerate(columns):
-            if column is not None:
-                result[..., block * size + index] = given[..., block * width + column]
+def _fitted(begins: Tensor, given: Tensor, columns: list[int | None]) -> Tensor:
+    """A tensor whose columns are those of the other, wherever they are now; new ones are as they begin."""
+    result = begins.clone()
+    for index, column in enumerate(columns):
+        if column is not None:
+            result[..., index] = given[..., column]
     return result
 
 

@@ -59,6 +59,8 @@ class Train:
     seconds: float = 0.0
     # bodies and sensors that he learns in: off (as modelled), on, wide
     randomization: str = "on"
+    # end a phase when it is passed; without it all of its steps are used, the last ones to polish what he can
+    until_passed: bool = True
     # show him living in a simulation of his own; without it only the training runs, and no ROS
     live: bool = True
     # the world of the live simulation
@@ -94,6 +96,7 @@ class Train:
         given |= {"randomization": self.randomization, "scene": self.scene, "parent": self.parent}
         given |= {name: ",".join(map(str, getattr(self, name))) for name in ("bags", "clips", "scenes")}
         given |= {"teacher": self.teacher, "chunk": self.chunk}
+        given |= {"until_passed": str(self.until_passed).lower()}
         specs = TRAIN.nodes(given | {"autostart": "false"})
         goal = TrainGoal(self.taught, self.steps, self.seed, str(resume or ""))
         standing = Standing(self.stand_for, self.keep)
@@ -120,6 +123,7 @@ class Train:
                 brain=self.brain,
                 environments=self.environments or ENVIRONMENTS,
                 randomization=self.randomization,
+                until_passed=self.until_passed,
             ),
             self.report,
         )

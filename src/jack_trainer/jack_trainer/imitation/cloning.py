@@ -33,7 +33,7 @@ from jack_trainer.imitation.samples import Rows, Samples
 from jack_trainer.learner import LearningError
 from jack_trainer.rl.acting import actor
 from jack_trainer.rl.episodes import EpisodeLog
-from jack_trainer.rl.ppo import log_probability
+from jack_trainer.rl.gaussian import log_probability
 from jack_trainer.tasks.environment import Environment
 
 #: Of what is held out, so many samples are looked at, evenly spread.

@@ -30,6 +30,7 @@ from jack_trainer.checkpoint import LearnerNumbers
 from jack_trainer.learner import LearningError
 from jack_trainer.rl.acting import inputs
 from jack_trainer.rl.episodes import EpisodeLog
+from jack_trainer.rl.gaussian import divergence, entropy, log_probability
 from jack_trainer.rl.rollout import Rollout, Samples
 from jack_trainer.tasks.environment import Environment, Observation
 
@@ -324,24 +325,6 @@ def _average(memory: float, average: PARAM_LIST, newest: PARAM_LIST, count: Tens
     """Move the average towards the newest; faster while there were few, for the first ones knew little."""
     remembered = memory * (1 + int(count))
     get_ema_multi_avg_fn(remembered / (1 + remembered))(average, newest, count)
-
-
-def log_probability(mean: Tensor, log_std: Tensor, action: Tensor) -> Tensor:
-    """Log density of actions (B, n) under independent normal distributions, summed over n, (B,)."""
-    scaled = (action - mean) * torch.exp(-log_std)
-    return -0.5 * scaled.square().sum(-1) - log_std.sum() - 0.5 * math.log(2 * math.pi) * mean.shape[-1]
-
-
-def entropy(log_std: Tensor) -> Tensor:
-    """Entropy of independent normal distributions, one number [nat]."""
-    return (log_std + 0.5 * math.log(2 * math.pi * math.e)).sum()
-
-
-def divergence(old_mean: Tensor, old_log_std: Tensor, mean: Tensor, log_std: Tensor) -> Tensor:
-    """Mean Kullback-Leibler divergence KL(old || new) of independent normal distributions, one number [nat]."""
-    ratio = (2 * (old_log_std - log_std)).exp()
-    distance = ((mean - old_mean) * torch.exp(-log_std)).square()
-    return (log_std - old_log_std + 0.5 * (ratio + distance - 1.0)).sum(-1).mean()
 
 
 class BreakdownError(LearningError):

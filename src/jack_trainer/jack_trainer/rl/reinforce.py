@@ -19,7 +19,7 @@ from jack_brain.network.brain import Brain, Inputs
 from jack_contract.errors import JackError
 from jack_trainer.rl.acting import inputs
 from jack_trainer.rl.episodes import EpisodeLog
-from jack_trainer.rl.ppo import log_probability
+from jack_trainer.rl.gaussian import log_probability
 from jack_trainer.tasks.environment import Environment, Observation
 
 
