@@ -40,7 +40,7 @@ class Phase:
     margin: float = 0.02
     #: standard deviation of the exploration noise at first, in units of action; who goes on from a checkpoint has
     #: that one's
-    noise: float = 1.0
+    noise: float = 1.6
     #: how he learns to move like the clips beside the task; None: he does not
     style: AmpConfig | None = None
     #: how he learns from demonstrations instead; None: he does not
@@ -92,7 +92,7 @@ class Phase:
 
 
 PHASES: dict[str, Phase] = {
-    "stand": Phase("stand", STAND, EXAM, PPOConfig(), steps=1_500_000, survival=0.95),
+    "stand": Phase("stand", STAND, EXAM, PPOConfig(), steps=1_500_000, survival=0.95, noise=1.0),
     "walk": Phase(
         "walk",
         WALK,

@@ -257,7 +257,7 @@ class School:
         if not self.phase.surely_passes(found):
             return False
         own = actor(self.learner.average)
-        return self.phase.surely_passes(evaluate(own, self.contract, self.phase.exam, found.episodes, _OTHER_SEED))
+        return self.phase.passes(evaluate(own, self.contract, self.phase.exam, found.episodes, _OTHER_SEED))
 
     @property
     def _beat(self) -> float | None:
