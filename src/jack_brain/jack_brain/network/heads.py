@@ -84,11 +84,11 @@ class ValueHead(nn.Module):
 
 def _layers(*widths: int, gain: float = math.sqrt(2)) -> nn.ModuleList:
     """Linear layers from one width to the next."""
-    layers = nn.ModuleList(nn.Linear(*pair) for pair in pairwise(widths))
+    layers = [nn.Linear(*pair) for pair in pairwise(widths)]
     for layer in layers:
         nn.init.orthogonal_(layer.weight, gain)
         nn.init.zeros_(layer.bias)
-    return layers
+    return nn.ModuleList(layers)
 
 
 def _through(layers: nn.ModuleList, rows: Tensor) -> Tensor:
