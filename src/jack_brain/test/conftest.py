@@ -42,7 +42,7 @@ def _brain(contract: Contract, seed: int = 0, chunk: ChunkSpec | None = None) ->
     with torch.no_grad():
         for parameter in brain.parameters():
             parameter.add_(0.05 * torch.randn_like(parameter))
-        brain.action_head.linear.weight.mul_(30.0)
+        brain.action_head.linear.weight.mul_(5.0)
     brain.normaliser.update(2.0 * torch.randn(500, brain.normaliser.mean.shape[0]) + 0.5)
     brain.value_normaliser.update(5.0 * torch.randn(500, 1) + 20.0)
     if brain.chunk_head is not None:
