@@ -70,8 +70,9 @@ _VELOCITIES = ((-0.3, 1.0), (-0.3, 0.3), (-0.8, 0.8))
 WALK = LocomotionConfig(
     command=_VELOCITIES, still=0.15, standing=0.15, alarm=0.8, busy=0.25, incline=0.2, curriculum=0.3
 )
-#: To walk like somebody, at his beat, for who walks already; how it is to look, a judge of style says.
-NATURAL = replace(WALK, straight=0.5, curriculum=0.5)
+#: To walk like somebody, at his beat, for who walks already; how it is to look, a judge of style says. He sees the
+#: arms, which are therefore nobody else's.
+NATURAL = replace(WALK, straight=0.5, curriculum=0.5, busy=0.0)
 WALK_EXAM = replace(EXAM, command=_VELOCITIES, alarm=EXAM.episode, randomization=replace(ON, **_EXAM_PUSHES))
 
 
