@@ -102,9 +102,13 @@ class GaitSpec:
         """
         return self if period is None or period == self.period else _paced(self, period)
 
+    def walks(self, pace: Array) -> NDArray[np.bool_]:
+        """Whether a pace (..., 3) is more than standing, (...,) bool."""
+        return np.einsum("...i,...i->...", pace, pace) > self.still**2
+
     def stepping(self, rhythm: Rhythm) -> NDArray[np.bool_]:
         """Whether a step is under way or begins, (...,) bool."""
-        return self._paced(rhythm.pace) | (rhythm.phase % 0.5 != 0.0)
+        return self.walks(rhythm.pace) | (rhythm.phase % 0.5 != 0.0)
 
     def signal(self, rhythm: Rhythm) -> Float64:
         """What the policy sees of the rhythm: sine and cosine of the phase, both 0 at rest, (..., 2)."""
@@ -124,7 +128,7 @@ class GaitSpec:
         pace = rhythm.pace + np.clip(command - rhythm.pace, -most, most)
         following = _settled(rhythm.phase + self._passed(elapsed, tipping))
         finishing = np.minimum(following, np.ceil(2.0 * rhythm.phase) / 2)
-        goes_on = self._paced(pace) | (np.asarray(tipping) > self.stumble)
+        goes_on = self.walks(pace) | (np.asarray(tipping) > self.stumble)
         return Rhythm(np.where(goes_on, following, finishing) % 1.0, pace)
 
     def lift(self, rhythm: Rhythm) -> Float64:
@@ -143,9 +147,6 @@ class GaitSpec:
     def _passed(self, elapsed: float, tipping: Array | float) -> Array | float:
         """Share of a cycle that passes in `elapsed` [s]."""
         return elapsed / self.period
-
-    def _paced(self, pace: Array) -> NDArray[np.bool_]:
-        return np.einsum("...i,...i->...", pace, pace) > self.still**2
 
     @cached_property
     def _swing(self) -> Float64:

@@ -96,6 +96,8 @@ class Score:
     slip: float
     #: root mean square of an action's change from one control period to the next [1]
     roughness: float
+    #: share of the time that he steps although he is told to stand [1]; NaN where he is not
+    restless: float
 
 
 @dataclass(frozen=True)
@@ -172,6 +174,7 @@ def _figures(moment: Moment) -> _Figures:
         "transport": _only(speed > 0.1, power / (weight * np.maximum(speed, 0.1))),
         "slip": _only(motion.contact.any(-1), (motion.contact * motion.foot_speed).max(-1)),
         "roughness": ((motion.action - motion.previous_action) ** 2).mean(-1),
+        "restless": _only(motion.idle & ~command.any(-1), motion.stepping.astype(float)),
     }
     return _Figures(numbers, command, moment.standing)
 
@@ -211,6 +214,7 @@ _HEADS = {
     "cost of transport": "cost",
     "slip [m/s]": "slip\n[m/s]",
     "roughness": "rough",
+    "steps although told to stand": "steps",
 }
 NOTES = (
     "Velocity and yaw rate: root mean square error, averaged over half a gait cycle, from one cycle after a new "
@@ -230,7 +234,10 @@ def cells(score: Score) -> list[str]:
 
 def table(scores: list[Score]) -> Table:
     """The scores for a terminal, 80 columns wide at most."""
-    words = "Stood: survived. Speed, turn: errors of velocity and yaw rate. Cost: of transport."
+    words = (
+        "Stood: survived. Speed, turn: errors of velocity and yaw rate. Cost: of transport. "
+        "Steps: share of the time although told to stand."
+    )
     caption = Text("\n".join((words, *NOTES)))
     shown = Table(box=box.SIMPLE_HEAD, padding=0, caption=caption, caption_justify="left")
     for head in _HEADS.values():  # as Text: units are no markup

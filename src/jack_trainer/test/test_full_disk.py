@@ -66,7 +66,7 @@ print(json.dumps(told, default=str))
 @pytest.mark.slow
 def test_fault_23_a_full_disk_ends_a_training_in_words_and_loses_nothing_that_was_whole(tmp_path):
     unshare = shutil.which("unshare")
-    words = [unshare or "", "-rm", "sh", "-c", MOUNT, "sh", str(tmp_path), "16m"]
+    words = [unshare or "", "-rm", "sh", "-c", MOUNT, "sh", str(tmp_path), "32m"]
     if unshare is None or subprocess.run([*words, "true"], capture_output=True, check=False).returncode:
         pytest.skip("This user may not mount a file system of his own.")
     done = subprocess.run(

@@ -23,6 +23,7 @@ def at_rest(count: int = 2) -> Motion:
         target_height=0.7,
         standing_error=np.zeros(count),
         landing_error=np.zeros(count),
+        idle=np.ones(count, bool),
         stepping=np.zeros(count, bool),
         landing=np.ones(count, bool),
         foot_height=np.zeros((count, 2)),
@@ -54,7 +55,9 @@ def test_every_weight_has_a_term_and_every_term_a_weight():
     assert {field.name for field in fields(RewardWeights)} == set(TERMS)
 
 
-@pytest.mark.parametrize("name", ["upright", "velocity", "yaw_rate", "height", "capture", "clearance", "alive"])
+@pytest.mark.parametrize(
+    "name", ["upright", "velocity", "yaw_rate", "height", "capture", "clearance", "alive", "calm"]
+)
 def test_standing_still_earns_all_there_is(name):
     np.testing.assert_array_equal(TERMS[name](at_rest()), [1.0, 1.0])
 
@@ -90,6 +93,8 @@ def test_standing_still_costs_nothing(name):
         ("action_rate", "previous_action", (3.0,), 9.0),
         ("slip", "foot_speed", (1.0, 2.0), 5.0),  # both feet on the ground
         ("sway", "angular_velocity", (3.0, 4.0, 100.0), 25.0),  # yaw does not count
+        ("calm", "angular_velocity", (0.21, 0.28, 9.0), 0.5),  # one width (0.35 rad/s), whatever the yaw
+        ("calm", "idle", (0.0,), 0.0),  # who walks sways
         ("alive", "fallen", (1.0,), 0.0),
         ("fall", "fallen", (1.0,), 1.0),
     ],
@@ -152,6 +157,7 @@ def test_the_mirror_image_earns_the_same():
         target_height=0.7,
         standing_error=random.random(count),
         landing_error=random.random(count),
+        idle=random.random(count) < 0.5,
         stepping=random.random(count) < 0.5,
         landing=random.random(count) < 0.5,
         foot_height=0.1 * random.random((count, 2)),

@@ -9,6 +9,9 @@ from jack_trainer.evaluate import evaluate
 from jack_trainer.scorecard import SURROUNDINGS, Score, Surroundings, scorecard, table
 from jack_trainer.tasks.lessons import EXAM, WALK_EXAM
 
+#: Rows of who is told to walk only.
+WALKING = {f"nominal: {name}" for name in ("back", "slow", "fast", "sideways", "turning")}
+
 
 @pytest.fixture
 def keep_the_pose(contract):
@@ -29,6 +32,9 @@ def test_the_exam_is_one_of_the_worlds_and_is_held_once(contract, keep_the_pose,
     assert bool(kinds) == walks
     standing = {score.name: score.survival for score in card.scores if score.name.endswith(", only standing")}
     assert set(standing) == ({"nominal, only standing", "randomised, only standing"} if walks else set())
+    restless = {score.name: score.restless for score in card.scores}
+    assert all(np.isnan(restless.get(name, np.nan)) for name in WALKING)
+    assert all(restless[name] > 0.0 for name in standing) or not walks  # whom a stumble makes step
     if walks:
         still = replace(task, command=EXAM.command)
         assert standing["randomised, only standing"] == evaluate(keep_the_pose, contract, still, 6, 3).survival
@@ -50,8 +56,8 @@ def test_worlds_are_the_same_whatever_they_are_called():
 
 
 def test_the_table_is_whole_in_80_columns():
-    figures = (1.0, 0.1234, 10.456, 0.789, 1.012, 123.45, 0.678, 0.901)
-    scores = [Score(place.name, *figures) for place in SURROUNDINGS] + [Score("nominal: sideways", *[np.nan] * 8)]
+    figures = (1.0, 0.1234, 10.456, 0.789, 1.012, 123.45, 0.678, 0.901, 0.234)
+    scores = [Score(place.name, *figures) for place in SURROUNDINGS] + [Score("nominal: sideways", *[np.nan] * 9)]
     console = Console(width=80)
     with console.capture() as capture:
         console.print(table(scores))
@@ -60,6 +66,6 @@ def test_the_table_is_whole_in_80_columns():
     assert max(map(len, lines)) <= 80 and "…" not in shown
     rows = [line for line in lines if any(line.strip().startswith(score.name) for score in scores)]
     assert len(rows) == len(scores)
-    assert all("100% 0.123 10.5 0.789 1.012 123.5 0.678 0.901" in " ".join(row.split()) for row in rows[:6])
+    assert all("100% 0.123 10.5 0.789 1.012 123.5 0.678 0.901 0.234" in " ".join(row.split()) for row in rows[:6])
     assert "[m/s]" in shown and "[rad/s]" in shown
     assert "Stood" in shown and "never seen" in " ".join(shown.split())

@@ -203,6 +203,7 @@ class Locomotion:
             target_height=self._height,
             standing_error=standing_error(truth, height, self._lean),
             landing_error=landing_error(truth, height, gait, self._rhythm),
+            idle=~gait.walks(self._rhythm.pace),
             stepping=stepping,
             landing=stepping & (self._rhythm.phase % 0.5 >= 0.25),
             foot_height=truth.sole_height,

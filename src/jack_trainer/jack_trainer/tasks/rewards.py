@@ -35,6 +35,8 @@ class Motion:
     standing_error: Array
     #: horizontal distance of the swinging foot from where it must land, (N,) [m]
     landing_error: Array
+    #: nothing is asked for but to stand, (N,)
+    idle: NDArray[np.bool_]
     #: a step is under way or asked for, (N,)
     stepping: NDArray[np.bool_]
     #: a foot is on its way down, (N,)
@@ -100,6 +102,8 @@ TERMS: dict[str, Term] = {
     "action_rate": lambda m: _squared(m.action - m.previous_action),
     "slip": lambda m: (m.contact * m.foot_speed**2).sum(axis=-1),
     "sway": lambda m: _squared(m.angular_velocity[:, :2]),
+    # He who tips over faster takes a step; so who steps on the spot without need never stops.
+    "calm": lambda m: _nearness(_squared(m.angular_velocity[:, :2]), 0.35) * m.idle,
 }
 
 
@@ -122,6 +126,7 @@ class RewardWeights:
     action_rate: float = -0.01
     slip: float = -0.5
     sway: float = -0.05
+    calm: float = 2.0
 
 
 def total_reward(weights: RewardWeights, motion: Motion, period: float) -> tuple[Array, dict[str, float]]:
