@@ -72,14 +72,15 @@ def brain() -> Brain:
     with torch.no_grad():
         for parameter in made.parameters():
             parameter.add_(0.02 * torch.randn_like(parameter))
-        made.action_head.linear.weight.mul_(10.0)
+        made.action_head.linear.weight.mul_(3.0)
     world, way, frames = World(TRAINING), Way(), []
-    nothing = np.zeros(ROBOT.count)
+    random, action = np.random.default_rng(0), np.zeros(ROBOT.count)
     for step, target in enumerate(random_targets()):
         world.command(target)
         world.step()
-        frames.append(way.see(world.state(), nothing)[-1].copy())
-        way.act(nothing, command_at(step))
+        frames.append(way.see(world.state(), action)[-1].copy())
+        action = random.normal(size=ROBOT.count)
+        way.act(action, command_at(step))
     made.normaliser.update(torch.from_numpy(np.array(frames)))
     made.value_normaliser.update(torch.tensor([[5.0], [25.0]]))
     return made

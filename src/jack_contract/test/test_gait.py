@@ -121,6 +121,30 @@ def test_who_stumbles_takes_a_step_and_another_while_he_stumbles(rest):
     assert rhythm.phase % 0.5 == pytest.approx(0.025)
 
 
+@pytest.mark.parametrize("rest", [0.0, 0.5])
+def test_who_has_taken_a_step_comes_to_rest_before_as_little_makes_him_take_another(rest):
+    """Half a cycle, 0.4 s, are 20 control periods: so long a step takes, and the rest after it."""
+    shaken, seen = 2 * GAIT.stumble, []
+    rhythm = at(rest)
+    for _ in range(40):
+        rhythm = GAIT.advance(rhythm, STAND, T, shaken)
+        seen.append(bool(GAIT.stepping(rhythm)))
+    assert seen == [True] * 19 + [False] * 20 + [True]
+    assert rhythm.phase == pytest.approx((rest + 0.5) % 1.0 + 0.025)  # with the other foot
+    landed = follow(at(rest + 0.45), STAND, 2)[-1]
+    for tipping, steps in ((shaken, False), (shaken + 0.01, True)):
+        assert GAIT.stepping(GAIT.advance(landed, STAND, T, tipping)) == steps
+    assert GAIT.stepping(GAIT.advance(landed, np.array([0.5, 0.0, 0.0]), 2 * T))  # told to, he walks
+
+
+def test_each_of_many_comes_to_rest_for_himself():
+    many = GAIT.advance(at([0.0, 0.49, 0.49]), STAND, T)
+    assert many.settling.tolist() == pytest.approx([0.0, 0.0, 0.0])
+    many = follow(at([0.0, 0.45, 0.46]), STAND, 2)[-1]
+    assert many.settling.tolist() == pytest.approx([0.0, 0.38, 0.38])
+    assert many.rows(np.array([2, 0])).settling.tolist() == pytest.approx([0.38, 0.0])
+
+
 @pytest.mark.parametrize("ticks", [13, 16, 35])
 def test_a_step_takes_half_a_period_to_the_tick(ticks):
     """Fractions that no float holds add up to exactly one half, ten times over."""

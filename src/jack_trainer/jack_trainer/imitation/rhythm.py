@@ -2,8 +2,9 @@
 
 The rhythm is a function of what was asked for and of how he tipped over, `GaitSpec.advance`, so it is advanced here
 as the pilot does it. Only where it was when the recording began is not known: which foot comes first, or, if he
-walked already, where in a step he was. Of all beginnings the one counts under which his actions are smallest: with
-the wrong one a policy would have had to undo the gait and make it anew at another time.
+walked already, where in a step he was. Of all beginnings the one counts under which his actions change least: with
+the wrong one a policy would have had to undo the gait and make it anew at another time. (How large they are says
+less: who has learnt for long does much against the gait itself, and is found a control period beside where he was.)
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from jack_contract.robot import RobotSpec
 _WITNESSED = 10.0
 #: Who was walking when it began is asked for the same again so soon [s].
 _REPEATED = 0.25
-#: He stood when it began, unless actions are smaller than so much of what they are then [1].
+#: He stood when it began, unless actions change by less than so much of what they do then [1].
 _CLEARLY = 0.97
 
 
@@ -80,10 +81,10 @@ def find(
     seen = slice(min(len(targets), math.ceil(_WITNESSED / period)))
     tried = follow(gait, starts, command[seen], tipping[seen], passed[seen], period)
     offsets = np.stack([gait.offsets(robot, Rhythm(p, v)) for p, v in zip(tried.phase, tried.pace, strict=True)])
-    sizes = np.square(action.action(robot, targets[seen, None] - offsets)).mean(axis=(0, 2))
-    rest = int(sizes[:2].argmin())
-    best = int(sizes.argmin())
-    best = best if sizes[best] < _CLEARLY * sizes[rest] else rest
+    actions = action.action(robot, targets[seen, None] - offsets)
+    changes = np.square(np.diff(actions, axis=0, prepend=0.0)).mean(axis=(0, 2))
+    rest, best = int(changes[:2].argmin()), int(changes.argmin())
+    best = best if changes[best] < _CLEARLY * changes[rest] else rest
     only = Rhythm(starts.phase[[best]], starts.pace[[best]])
     found = follow(gait, only, command, tipping, passed, period)
     return Rhythm(found.phase[:, 0], found.pace[:, 0])

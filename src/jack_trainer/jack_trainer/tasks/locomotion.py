@@ -174,6 +174,7 @@ class Locomotion:
             "command": self._command.velocity,
             "phase": self._rhythm.phase,
             "pace": self._rhythm.pace,
+            "settling": self._rhythm.settling,
             "next_command": self._next_command,
             "stands": self._stands,
             "alarm": self._alarm,
@@ -254,6 +255,7 @@ class Locomotion:
         self._alarm[ids] = config.alarm if config.alarm >= config.episode else 0.0
         self._command_anew(ids)
         self._rhythm.phase[ids], self._rhythm.pace[ids] = 0.5 * self._random.integers(0, 2, k), 0.0
+        self._rhythm.settling[ids] = 0.0
         self._feet[ids] = world.truth().feet[ids]
         readings = self._randomizer.sense(world.state().rows(ids), ids)
         frames = self._encode(readings, self._action[ids], self._rhythm.rows(ids))
