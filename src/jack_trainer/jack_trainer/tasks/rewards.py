@@ -119,7 +119,7 @@ class RewardWeights:
     height: float = 0.5
     capture: float = 6.0
     landing: float = 8.0
-    clearance: float = 1.0
+    clearance: float = 3.0
     pose: float = -0.3
     torque: float = -0.5
     joint_speed: float = -0.5
