@@ -143,6 +143,8 @@ def test_each_of_many_comes_to_rest_for_himself():
     many = follow(at([0.0, 0.45, 0.46]), STAND, 2)[-1]
     assert many.settling.tolist() == pytest.approx([0.0, 0.38, 0.38])
     assert many.rows(np.array([2, 0])).settling.tolist() == pytest.approx([0.38, 0.0])
+    many.begin(np.array([1, 2]), np.array([0.0, 0.5]))
+    assert many.settling.tolist() == [0.0] * 3 and many.phase.tolist() == [0.0, 0.0, 0.5] and not many.pace.any()
 
 
 @pytest.mark.parametrize("ticks", [13, 16, 35])

@@ -65,8 +65,8 @@ class Legs:
     def begin(self, ids: NDArray[np.integer]) -> None:
         """Robots `ids` (k,) stand where they are, and nothing was before."""
         self._history.reset(ids)
-        for kept in (self._rhythm.phase, self._rhythm.pace, self._rhythm.settling, self._action):
-            kept[ids] = 0.0
+        self._rhythm.begin(ids)
+        self._action[ids] = 0.0
 
     def decide(self, state: RobotState, velocity: Array, free: NDArray[np.bool_]) -> Float64:
         """What the policy says the joints are to do.

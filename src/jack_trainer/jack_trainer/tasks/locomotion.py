@@ -254,8 +254,7 @@ class Locomotion:
         self._stands[ids] = self._random.uniform(size=k) < config.standing
         self._alarm[ids] = config.alarm if config.alarm >= config.episode else 0.0
         self._command_anew(ids)
-        self._rhythm.phase[ids], self._rhythm.pace[ids] = 0.5 * self._random.integers(0, 2, k), 0.0
-        self._rhythm.settling[ids] = 0.0
+        self._rhythm.begin(ids, 0.5 * self._random.integers(0, 2, k))
         self._feet[ids] = world.truth().feet[ids]
         readings = self._randomizer.sense(world.state().rows(ids), ids)
         frames = self._encode(readings, self._action[ids], self._rhythm.rows(ids))
