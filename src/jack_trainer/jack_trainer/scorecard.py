@@ -26,6 +26,7 @@ from jack_trainer.files import replace_file
 from jack_trainer.tasks.capture import GRAVITY
 from jack_trainer.tasks.lessons import EXAM, WALK_EXAM, LocomotionConfig
 from jack_trainer.tasks.locomotion import Locomotion
+from jack_trainer.tasks.rewards import Motion
 
 #: A table's file in the folder of a run.
 FILE = "evaluation.json"
@@ -43,6 +44,8 @@ class Surroundings:
     scene: SceneOptions = TRAINING
 
 
+#: So far on its way up a foot is in the middle of a step.
+_MIDDLE = 0.9
 #: Told to stand, always.
 _STILL = LocomotionConfig().command
 _NOMINAL, _RANDOMISED = EXAM.randomization, WALK_EXAM.randomization
@@ -60,7 +63,7 @@ SURROUNDINGS = (
     Surroundings("hard, friction 0.4", replace(_NOMINAL, friction=_all(0.4)), _HARD),
     Surroundings("hard, friction 1.2", replace(_NOMINAL, friction=_all(1.2)), _HARD),
     Surroundings("hard, +3 kg", replace(_NOMINAL, payload=_all(3.0)), _HARD),
-    Surroundings("hard, 10 degree ramp", _NOMINAL, replace(_HARD, slope=10.0)),
+    Surroundings("hard, 10 deg ramp", _NOMINAL, replace(_HARD, slope=10.0)),
 )
 
 #: Kinds of commands: of vx, vy [m/s] and yaw rate [rad/s], each (N,), whether they belong.
@@ -98,6 +101,9 @@ class Score:
     roughness: float
     #: share of the time that he steps although he is told to stand [1]; NaN where he is not
     restless: float
+    #: by how much the swinging leg's knee is bent further than the other, in the middle of a step [rad]: the gait
+    #: that he corrects asks for 0.8, and who shuffles has little
+    knee: float
 
 
 @dataclass(frozen=True)
@@ -142,7 +148,7 @@ def scorecard(
     if walks:
         for place in SURROUNDINGS[:2]:
             found, moments = _live(actor, contract, replace(task, command=_STILL), place, episodes, seed)
-            rows.append(_score(f"{place.name}, only standing", found.survival, moments))
+            rows.append(_score(f"{place.name}, idle", found.survival, moments))
     return Scorecard(rows, evaluations[own])
 
 
@@ -175,8 +181,15 @@ def _figures(moment: Moment) -> _Figures:
         "slip": _only(motion.contact.any(-1), (motion.contact * motion.foot_speed).max(-1)),
         "roughness": ((motion.action - motion.previous_action) ** 2).mean(-1),
         "restless": _only(motion.idle & ~command.any(-1), motion.stepping.astype(float)),
+        "knee": _bend(motion, motion.foot_target / environment.config.clearance),
     }
     return _Figures(numbers, command, moment.standing)
+
+
+def _bend(motion: Motion, lift: Array) -> Array:
+    """By how much a swinging leg's knee is bent further than the other (N,) [rad]; NaN but in mid-step."""
+    left, right = (motion.joint_position[:, motion.robot.index(f"{side}_knee")] for side in ("left", "right"))
+    return np.where(lift[:, 0] > _MIDDLE, left - right, _only(lift[:, 1] > _MIDDLE, right - left))
 
 
 def _only(where: NDArray[np.bool_] | np.bool_, values: Array) -> Array:
@@ -215,6 +228,7 @@ _HEADS = {
     "slip [m/s]": "slip\n[m/s]",
     "roughness": "rough",
     "steps although told to stand": "steps",
+    "knee [rad]": "knee\n[rad]",
 }
 NOTES = (
     "Velocity and yaw rate: root mean square error, averaged over half a gait cycle, from one cycle after a new "
@@ -236,10 +250,10 @@ def table(scores: list[Score]) -> Table:
     """The scores for a terminal, 80 columns wide at most."""
     words = (
         "Stood: survived. Speed, turn: errors of velocity and yaw rate. Cost: of transport. "
-        "Steps: share of the time although told to stand."
+        "Steps: share of the time although told to stand. Knee: how much further the swinging one is bent."
     )
     caption = Text("\n".join((words, *NOTES)))
-    shown = Table(box=box.SIMPLE_HEAD, padding=0, caption=caption, caption_justify="left")
+    shown = Table(box=box.SIMPLE_HEAD, padding=0, show_edge=False, caption=caption, caption_justify="left")
     for head in _HEADS.values():  # as Text: units are no markup
         shown.add_column(Text(head), justify="left" if head == "world" else "right", no_wrap=True)
     for score in scores:

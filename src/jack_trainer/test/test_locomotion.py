@@ -220,7 +220,7 @@ def test_who_is_told_to_walk_is_shown_the_rhythm_and_moved_by_it(make_locomotion
         seen, motion = environment.step(action).observation, environment.motion
         np.testing.assert_allclose(targets[-1], contract.action.targets(robot, action, offsets), atol=1e-9)
         np.testing.assert_array_equal(motion.joint_target, robot.default_position + offsets)
-        np.testing.assert_allclose(motion.foot_target, 0.06 * gait.lift(rhythm))
+        np.testing.assert_allclose(motion.foot_target, 0.09 * gait.lift(rhythm))
         np.testing.assert_array_equal(motion.stepping, gait.stepping(rhythm))
         rhythm = gait.advance(rhythm, environment.command, robot.control_period, tipping)
     now, walking = environment.state_dict(), environment.command.any(axis=-1)

@@ -1,4 +1,5 @@
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -30,14 +31,24 @@ def test_the_exam_is_one_of_the_worlds_and_is_held_once(contract, keep_the_pose,
     walks = task.command != EXAM.command
     kinds = [score.name for score in card.scores if score.name.startswith("nominal: ")]
     assert bool(kinds) == walks
-    standing = {score.name: score.survival for score in card.scores if score.name.endswith(", only standing")}
-    assert set(standing) == ({"nominal, only standing", "randomised, only standing"} if walks else set())
+    standing = {score.name: score.survival for score in card.scores if score.name.endswith(", idle")}
+    assert set(standing) == ({"nominal, idle", "randomised, idle"} if walks else set())
     if walks:
         restless = {score.name: score.restless for score in card.scores}
         assert all(np.isnan(restless[name]) for name in WALKING)
         assert all(restless[name] > 0.0 for name in standing)  # whom a stumble makes step
+        bent = {score.name: score.knee for score in card.scores}
+        assert all(bent[name] > 0.1 for name in ("nominal", *WALKING))  # the gait bends it by itself
         still = replace(task, command=EXAM.command)
-        assert standing["randomised, only standing"] == evaluate(keep_the_pose, contract, still, 6, 3).survival
+        assert standing["randomised, idle"] == evaluate(keep_the_pose, contract, still, 6, 3).survival
+
+
+def test_in_the_middle_of_a_step_the_swinging_knee_is_compared_with_the_other(contract):
+    joints = np.zeros((4, contract.robot.count))
+    joints[:, [contract.robot.index("left_knee"), contract.robot.index("right_knee")]] = 1.1, 0.4
+    motion = SimpleNamespace(robot=contract.robot, joint_position=joints)
+    lift = np.array([[0.95, 0.0], [0.0, 0.95], [0.85, 0.0], [0.0, 0.0]])
+    np.testing.assert_allclose(cards._bend(motion, lift), [0.7, -0.7, np.nan, np.nan])
 
 
 def test_an_exam_in_a_world_of_its_own_is_scored_there_too(contract, keep_the_pose, monkeypatch):
@@ -56,8 +67,8 @@ def test_worlds_are_the_same_whatever_they_are_called():
 
 
 def test_the_table_is_whole_in_80_columns():
-    figures = (1.0, 0.1234, 10.456, 0.789, 1.012, 123.45, 0.678, 0.901, 0.234)
-    scores = [Score(place.name, *figures) for place in SURROUNDINGS] + [Score("nominal: sideways", *[np.nan] * 9)]
+    figures = (1.0, 0.1234, 10.456, 0.789, 1.012, 123.45, 0.678, 0.901, 0.234, 0.567)
+    scores = [Score(place.name, *figures) for place in SURROUNDINGS] + [Score("nominal: sideways", *[np.nan] * 10)]
     console = Console(width=80)
     with console.capture() as capture:
         console.print(table(scores))
@@ -66,6 +77,8 @@ def test_the_table_is_whole_in_80_columns():
     assert max(map(len, lines)) <= 80 and "…" not in shown
     rows = [line for line in lines if any(line.strip().startswith(score.name) for score in scores)]
     assert len(rows) == len(scores)
-    assert all("100% 0.123 10.5 0.789 1.012 123.5 0.678 0.901 0.234" in " ".join(row.split()) for row in rows[:6])
+    assert all(
+        "100% 0.123 10.5 0.789 1.012 123.5 0.678 0.901 0.234 0.567" in " ".join(row.split()) for row in rows[:6]
+    )
     assert "[m/s]" in shown and "[rad/s]" in shown
     assert "Stood" in shown and "never seen" in " ".join(shown.split())

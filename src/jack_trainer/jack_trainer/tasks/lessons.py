@@ -53,7 +53,7 @@ class LocomotionConfig:
     #: the first episodes start at random ages, so that they do not end together
     staggered: bool = True
     #: how high a foot is lifted in the middle of a step [m]
-    clearance: float = 0.06
+    clearance: float = 0.09
     #: commands, pushes and randomised bodies grow from this share to the whole as he follows; 1: the whole at once
     curriculum: float = 1.0
     weights: RewardWeights = RewardWeights()
