@@ -13,6 +13,7 @@ All are examined alike (`trials.py`). The sides come in random order for each se
 from __future__ import annotations
 
 import random
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
@@ -41,6 +42,8 @@ class Options:
     seeds: int = 1
     #: the phase to train
     phase: str = "walk"
+    #: only these sides; none named: all
+    sides: tuple[str, ...] = ()
     #: simulations side by side
     environments: int = 256
     #: keep the trainings that the file has already, and do the others
@@ -138,12 +141,14 @@ def _cells(mine: list[Trial]) -> list[str]:
 
 def main(options: Options) -> None:
     """Train every side with every seed, write JSON after each, print one table."""
+    if unknown := set(options.sides) - set(SIDES):
+        sys.exit(f"Unknown sides: {', '.join(sorted(unknown))}. There are: {', '.join(SIDES)}.")
     setting = {name: getattr(options, name) for name in ("minutes", "phase", "environments")}
     records, order = Records(options.output, setting, options.append, Trial), random.Random(0)
     try:
         for seed in range(options.seeds):
             for side in order.sample(list(SIDES), len(SIDES)):
-                if not records.has(side, seed):
+                if (not options.sides or side in options.sides) and not records.has(side, seed):
                     records.add(measure(options, side, seed))
     finally:  # what was measured before somebody stopped it counts
         if records.trials:

@@ -44,7 +44,7 @@ def require_sound(folder: Path, contract) -> None:
 def test_the_policy_that_ships_with_jack_is_sound(contract):
     require_sound(pretrained_folder(), contract)
     scores = json.loads((pretrained_folder() / "nano.json").read_text())["scorecard"]
-    assert all(row["knee"] > 0.4 for row in scores)  # he does not shuffle, in any world
+    assert all(row["knee"] > 0.35 for row in scores)  # he does not shuffle, in any world
 
 
 @pytest.fixture(scope="module")
