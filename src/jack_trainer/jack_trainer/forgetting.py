@@ -22,9 +22,9 @@ SURVIVAL = 0.02
 TRACKING = 0.10
 #: Shares of episodes are sums of whole ones: what is lost is not more than allowed for being rounded.
 _ROUNDING = 1e-9
-#: Lives through an exam, broken off as soon as fewer than a share can end on his feet: what came of it.
+#: Lives through an exam: what came of it.
 Exam = LocomotionConfig | TableExam
-Examiner = Callable[[Exam, float], Evaluation]
+Examiner = Callable[[Exam], Evaluation]
 
 
 class Gate:
@@ -58,7 +58,7 @@ class Gate:
         for other in self._transcript.entries:
             if other is not self.entry and other.phase not in other.scores:
                 skill = phase(other.phase)
-                other.scores[other.phase] = scored(self._examine(exam_of(skill, skill, other.gait_period), 0.0))
+                other.scores[other.phase] = scored(self._examine(exam_of(skill, skill, other.gait_period)))
         self._note(ended="")
 
     @property
@@ -82,25 +82,22 @@ class Gate:
         """What he was and is taught."""
         return self._transcript
 
-    def hold(self, step: int, beat: float | None, needed: float = 0.0) -> Evaluation:
+    def hold(self, step: int, beat: float | None) -> Evaluation:
         """Hold the exam of the phase, and those of all that he could before; the transcript says how it went.
 
         Args:
             step: environment steps that he has learnt from.
             beat: duration of the gait cycle that he walks at [s]; None: the contract's.
-            needed: share of the episodes that has to end on his feet: an exam is broken off once fewer can, unless
-                there is something that he may have forgotten.
 
         Returns:
             What came of the exam of the phase.
         """
         taught, held = self._taught, dict[Exam, Evaluation]()
-        needed = 0.0 if self.guards else needed
 
         def examine(skill: Phase) -> Evaluation:
             task = exam_of(skill, taught, beat)
             if task not in held:  # two phases may have the same
-                held[task] = self._examine(task, needed)
+                held[task] = self._examine(task)
             return held[task]
 
         own = examine(taught)

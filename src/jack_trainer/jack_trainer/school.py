@@ -120,15 +120,14 @@ class School:
                     saved = self.seconds
                 pause = self.options.exam_interval * max(1.0, self.seconds / _YOUNG)
                 if self.seconds - examined >= pause and self._looks_passed():
-                    evaluation = self._examine(diary, self.phase.survival)
+                    evaluation = self._examine(diary)
                     if self._passed_on() and self._surely_passed(evaluation):
                         reason = "passed"
                         break
                     examined = time.monotonic() - begun
                 self.seconds = time.monotonic() - begun
             if reason == "steps":
-                if evaluation is None or not self.phase.passes(evaluation):  # that one may have been broken off
-                    evaluation = self._examine(diary)
+                evaluation = evaluation or self._examine(diary)
                 reason = "passed" if self.phase.passes(evaluation) else "steps"
         self.seconds = time.monotonic() - begun
         return self._end(diary, reason, evaluation)
@@ -245,9 +244,9 @@ class School:
         """Whether an exam is worth its time."""
         return self.options.until_passed and self.learner.ready
 
-    def _examine(self, diary: Diary, needed: float = 0.0) -> Evaluation:
-        """Hold the exam of the phase, and those of all that he could before; `needed` as in `Gate.hold`."""
-        own, entry = self.gate.hold(self.step, self._beat, needed), self.gate.entry
+    def _examine(self, diary: Diary) -> Evaluation:
+        """Hold the exam of the phase, and those of all that he could before."""
+        own, entry = self.gate.hold(self.step, self._beat), self.gate.entry
         diary.exam(self.step, own, {name: entry.scores[name] for name in self.gate.skills})
         if entry.forgot:
             self.listener.on_news(f"Step {self.step:,} is kept, not published: {'; '.join(entry.forgot)}")
@@ -257,19 +256,18 @@ class School:
         """Whether other episodes say so too: of many exams with the same ones, one is passed by chance."""
         if not self.phase.surely_passes(found):
             return False
-        own, exam, needed = actor(self.learner.average), self.phase.exam, self.phase.survival
-        other = evaluate(own, self.contract, exam, found.episodes, _OTHER_SEED, needed=needed)
-        return self.phase.passes(other)
+        own = actor(self.learner.average)
+        return self.phase.passes(evaluate(own, self.contract, self.phase.exam, found.episodes, _OTHER_SEED))
 
     @property
     def _beat(self) -> float | None:
         """Duration of the gait cycle that he is taught to walk at by now [s]; None: the contract's."""
         return gait_period(self.learner, self._start)
 
-    def _evaluate(self, task: Exam, needed: float) -> Evaluation:
+    def _evaluate(self, task: Exam) -> Evaluation:
         if isinstance(task, TableExam):
             return evaluate_at_table(self._exporter.export(self._provenance()), self.contract, task)
-        return evaluate(actor(self.learner.average), self.contract, task, needed=needed)
+        return evaluate(actor(self.learner.average), self.contract, task)
 
     def _passed_on(self) -> bool:
         """Publish the checkpoint of now if he has just shown that he forgot nothing; whether he has."""

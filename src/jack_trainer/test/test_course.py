@@ -69,7 +69,7 @@ def stand_in_exams(monkeypatch):
     """Have exams end as the result says, by skill: a share of survivors, or of each the next of a list of them."""
     found = {"stand": 1.0, "walk": 1.0, "error": 0.1, "held": []}
 
-    def evaluate(decide, contract, task, *_, **__):
+    def evaluate(decide, contract, task, *_):
         skill = "walk" if any(high for _, high in task.command) else "stand"
         found["held"].append(skill)
         share = found[skill].pop(0) if isinstance(found[skill], list) else found[skill]
@@ -261,7 +261,7 @@ def test_a_tenth_more_he_may_err_where_it_counts(make_course, exams, monkeypatch
     )
     real = school.evaluate
 
-    def evaluate(decide, contract, task, **_):
+    def evaluate(decide, contract, task):
         exams["error"] = error if begun and task.still == 0.1 else 0.1
         begun.extend([1] * (task.still == 0.2))
         return real(decide, contract, task)
@@ -576,7 +576,7 @@ def sources(tmp_path, monkeypatch):
 
 def test_all_learners_follow_each_other_and_go_on_bit_for_bit(make_course, quick_lessons, sources, monkeypatch):
     tasks, evaluate = [], school.evaluate
-    monkeypatch.setattr(school, "evaluate", lambda d, c, task, **_: tasks.append(task) or evaluate(d, c, task))
+    monkeypatch.setattr(school, "evaluate", lambda d, c, task: tasks.append(task) or evaluate(d, c, task))
     phases = "walk,natural,clone,stand"
     spared = make_course(phase=phases, seed=3, **sources).run()
     walk, natural, clone, stand = transcript.read(spared.run).entries

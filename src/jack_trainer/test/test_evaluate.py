@@ -63,31 +63,6 @@ def test_one_fall_is_counted_once_and_what_follows_not_at_all(contract, make_loc
     assert found.mean_return == pytest.approx(earned.mean(), rel=1e-5)
 
 
-def test_what_cannot_be_passed_any_more_is_broken_off(contract):
-    """Of four robots one more gives way every 1.2 s: after the second the exam is over."""
-    knees, calls = [contract.robot.index(f"{side}_knee") for side in ("left", "right")], []
-
-    def fall_one_by_one(seen):
-        calls.append(1)
-        action = np.zeros((4, contract.robot.count), np.float32)
-        action[: 1 + len(calls) // 60, knees] = 20.0
-        return action
-
-    task = replace(QUIET, episode=8.0)
-    whole = evaluate(fall_one_by_one, contract, task, episodes=4)
-    everything = len(calls)
-    calls.clear()
-    assert evaluate(fall_one_by_one, contract, task, episodes=4, needed=0.0) == whole and whole.survived == 0
-    calls.clear()
-    broken = evaluate(fall_one_by_one, contract, task, episodes=4, needed=0.6)
-    assert 60 < len(calls) < everything / 2  # the second fall decides
-    assert broken.survived == round(4 * 0.5 ** (400 / len(calls))) and broken.survival < 0.6
-
-
-def test_who_passes_is_never_broken_off(contract, keep_the_pose):
-    assert evaluate(keep_the_pose, contract, QUIET, 5, needed=1.0) == evaluate(keep_the_pose, contract, QUIET, 5)
-
-
 def test_a_seed_decides_the_outcome(contract, give_way):
     task = replace(EXAM, episode=1.0)
     first, again, other = (evaluate(give_way, contract, task, episodes=3, seed=seed) for seed in (1, 1, 2))

@@ -58,12 +58,11 @@ class Examiner:
     """Says what comes of exams, and remembers which were held."""
 
     def __init__(self, **survived):
-        self.survived, self.held, self.needed = survived, [], []
+        self.survived, self.held = survived, []
 
-    def __call__(self, task, needed):
+    def __call__(self, task):
         skill = "walk" if task.command != EXAM.command else "stand"
         self.held.append((skill, task.gait_period))
-        self.needed.append(needed)
         return Evaluation(100, self.survived[skill], 20.0, 60.0, 0.1, 0.1)
 
 
@@ -102,14 +101,6 @@ def test_what_two_skills_are_examined_by_alike_is_examined_once(tmp_path):
     natural = transcript.read(tmp_path).entries[-1]
     assert natural.gait_period == 0.9 and natural.scores["walk"] == natural.scores["natural"]
     assert [line.split(":")[0] for line in natural.forgot] == ["walk"]  # against what walking was, not standing
-
-
-def test_an_exam_is_broken_off_only_where_nothing_can_be_forgotten(tmp_path):
-    examine = Examiner(stand=97, walk=96)
-    gate(tmp_path, "walk", examine).hold(1000, None, needed=0.95)
-    assert examine.needed == [0.95]
-    gate(tmp_path, "walk", examine, passed("stand")).hold(1000, None, needed=0.95)
-    assert examine.needed[1:] == [0.0, 0.0]
 
 
 def test_who_was_never_examined_is_before_he_can_forget(tmp_path):

@@ -59,7 +59,7 @@ def make_course(monkeypatch, tmp_path, folder):
     brief = replace(PHASES["manipulation"].seeing, batch=BATCH, steps=2, rehearsed=4, look=1)
     table = TableExam(trials=1, skills=(Skill.WAVE,))
     monkeypatch.setitem(PHASES, "manipulation", replace(PHASES["manipulation"], seeing=brief, table=table))
-    monkeypatch.setattr(school, "evaluate", lambda *_, **__: Evaluation(100, 97, 20.0, 60.0, 0.15, 0.1))
+    monkeypatch.setattr(school, "evaluate", lambda *_: Evaluation(100, 97, 20.0, 60.0, 0.15, 0.1))
     rehearsed = learners.rehearsal
     monkeypatch.setattr(learners, "rehearsal", lambda *given: rehearsed(*given, periods=12))
 

@@ -71,7 +71,7 @@ def make_school(whole, tmp_path, monkeypatch):
             return traced.export(provenance)
 
     monkeypatch.setattr(school, "PolicyExporter", Exporter)
-    monkeypatch.setattr(school, "evaluate", lambda *_, **__: Evaluation(100, 0, 0.5, -1.0))
+    monkeypatch.setattr(school, "evaluate", lambda *_: Evaluation(100, 0, 0.5, -1.0))
 
     def make(updates: int = 2, listener: Notes | None = None, **changes) -> School:
         given = {"steps": updates * UPDATE, "environments": COUNT, "runs": tmp_path, "checkpoint_interval": 0.0}
@@ -175,7 +175,7 @@ def test_a_published_policy_loads_and_decides_as_the_average_brain(make_school, 
 def test_the_average_brain_is_the_one_that_is_examined(make_school, monkeypatch):
     decided = []
     monkeypatch.setattr(
-        school, "evaluate", lambda decide, *_, **__: decided.append(decide(seen)) or Evaluation(100, 0, 0.5, -1.0)
+        school, "evaluate", lambda decide, *_: decided.append(decide(seen)) or Evaluation(100, 0, 0.5, -1.0)
     )
     student = make_school(2)
     seen = student.learner.environment.reset()
@@ -310,7 +310,7 @@ def test_who_is_stopped_at_once_saves_too(make_school):
 def test_who_passes_is_done(make_school, monkeypatch):
     examined = []
 
-    def exam(_, __, task, *___, **____):
+    def exam(_, __, task, *___):
         examined.append(task)
         return Evaluation(100, 97 if len(examined) >= 2 else 50, 19.0, 60.0)
 
@@ -324,7 +324,7 @@ def test_who_passes_is_done(make_school, monkeypatch):
 def test_who_passes_by_chance_goes_on(make_school, monkeypatch):
     seeds = []
 
-    def exam(_, __, ___, episodes=100, seed=1, **____):
+    def exam(_, __, ___, episodes=100, seed=1):
         seeds.append(seed)
         return Evaluation(episodes, 94 if seeds == [1, school._OTHER_SEED] else 97, 19.0, 60.0)
 
@@ -337,7 +337,7 @@ def test_who_passes_by_chance_goes_on(make_school, monkeypatch):
 
 def test_who_does_not_go_where_he_is_told_has_not_passed(make_school, monkeypatch):
     errors = iter([0.5, 0.5, 0.1, 0.1])
-    monkeypatch.setattr(school, "evaluate", lambda *_, **__: Evaluation(100, 100, 20.0, 90.0, next(errors), 0.1))
+    monkeypatch.setattr(school, "evaluate", lambda *_: Evaluation(100, 100, 20.0, 90.0, next(errors), 0.1))
     monkeypatch.setattr(School, "_looks_passed", lambda _: True)
     result = make_school(10, until_passed=True, phase="walk").run()
     assert (result.reason, result.step) == ("passed", 3 * UPDATE)
@@ -345,7 +345,7 @@ def test_who_does_not_go_where_he_is_told_has_not_passed(make_school, monkeypatc
 
 def test_who_falls_in_training_is_not_examined_before_the_end(make_school, monkeypatch):
     examined = []
-    monkeypatch.setattr(school, "evaluate", lambda *_, **__: examined.append(1) or Evaluation(100, 100, 20.0, 60.0))
+    monkeypatch.setattr(school, "evaluate", lambda *_: examined.append(1) or Evaluation(100, 100, 20.0, 60.0))
     student = make_school(3, until_passed=True)
     student.learner.episodes.lengths.extend([10] * 100)
     assert student.run().step == 3 * UPDATE and len(examined) == 1
@@ -368,7 +368,7 @@ def test_who_lasts_in_training_is_worth_examining(make_school, lengths, looks):
 def test_exams_are_not_too_frequent(make_school, monkeypatch, interval, young):
     examined = []
     monkeypatch.setattr(school, "_YOUNG", young)
-    monkeypatch.setattr(school, "evaluate", lambda *_, **__: examined.append(1) or Evaluation(100, 50, 20.0, 60.0))
+    monkeypatch.setattr(school, "evaluate", lambda *_: examined.append(1) or Evaluation(100, 50, 20.0, 60.0))
     monkeypatch.setattr(School, "_looks_passed", lambda _: True)
     make_school(4, exam_interval=interval, until_passed=True).run()
     assert len(examined) == 1  # at the end
@@ -376,14 +376,14 @@ def test_exams_are_not_too_frequent(make_school, monkeypatch, interval, young):
 
 def test_survival_is_that_of_the_last_policy(make_school, monkeypatch):
     survived = iter([40, 60, 80])
-    monkeypatch.setattr(school, "evaluate", lambda *_, **__: Evaluation(100, next(survived), 20.0, 60.0))
+    monkeypatch.setattr(school, "evaluate", lambda *_: Evaluation(100, next(survived), 20.0, 60.0))
     monkeypatch.setattr(School, "_looks_passed", lambda student: student.update == 1)
     student = make_school(4, until_passed=True)
     assert student.run().survival == 0.6  # examined after the first update, and at the end
 
 
 def test_who_is_not_to_stop_early_does_not(make_school, monkeypatch):
-    monkeypatch.setattr(school, "evaluate", lambda *_, **__: Evaluation(100, 100, 20.0, 60.0))
+    monkeypatch.setattr(school, "evaluate", lambda *_: Evaluation(100, 100, 20.0, 60.0))
     student = make_school(3)
     student.learner.episodes.lengths.extend([student.learner.environment.limit] * 10_000)
     result = student.run()
@@ -392,7 +392,7 @@ def test_who_is_not_to_stop_early_does_not(make_school, monkeypatch):
 
 @pytest.mark.parametrize(("survived", "reason"), [(94, "steps"), (95, "passed")])
 def test_who_passes_at_the_end_without_a_margin_has_passed(make_school, monkeypatch, survived, reason):
-    monkeypatch.setattr(school, "evaluate", lambda *_, **__: Evaluation(100, survived, 19.0, 60.0))
+    monkeypatch.setattr(school, "evaluate", lambda *_: Evaluation(100, survived, 19.0, 60.0))
     monkeypatch.setattr(School, "_looks_passed", lambda _: True)
     result = make_school(3, until_passed=True).run()
     assert (result.reason, result.step) == (reason, 3 * UPDATE)
