@@ -490,9 +490,9 @@ def test_another_robot_needs_a_file_and_no_code(domain, make_brain, tmp_path):
     bench = Bench(contract, domain, Float64MultiArray, "hardware/commands")
     try:
         bench.sending.set()
-        wait(lambda: bench.mode() == RUN and bench.driver is not None, 20.0)
+        wait(lambda: bench.mode() == RUN and bench.driver is not None, 60.0)
         held = bench.driver.passed  # until here the pose was held
-        wait(lambda: bench.driver.passed > held + 50, 20.0)
+        wait(lambda: bench.driver.passed > held + 50, 60.0)
         asked = {tuple(message.position[::-1]) for _, message in list(bench.commands) if message.mode == RUN}
         told = [tuple(message.data) for _, message in list(bench.heard)[-20:]]
         assert {len(numbers) for numbers in told} == {29}

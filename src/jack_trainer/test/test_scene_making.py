@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
 from jack_brain.arms import TAKE
 from jack_brain.chunk import ChunkSpec
@@ -56,6 +57,7 @@ def follower(tmp_path_factory):
 
 
 def written(path, words):
+    torch.manual_seed(0)
     brain = Brain(CONTRACT, chunk=ChunkSpec())
     report = read_parent(POLICY).teach(brain)
     assert "chunk_head.out.weight" in report.new and "trunk.layers.0.down.weight" not in report.new
