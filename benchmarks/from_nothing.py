@@ -30,8 +30,10 @@ class Options:
 
     #: the phase to train
     phase: Literal["stand", "walk"] = "stand"
-    #: seeds 0, 1, ... of so many trainings
+    #: so many trainings, of seeds that follow each other
     seeds: int = 5
+    #: the first of them
+    first: int = 0
     #: what learns
     network: Literal["brain", "mlp"] = "brain"
     #: simulations side by side
@@ -94,7 +96,7 @@ def main(options: Options) -> None:
     setting = {name: getattr(options, name) for name in ("phase", "network", "environments", "steps")}
     records = Records(path, setting, options.append, Trial)
     try:
-        for seed in range(options.seeds):
+        for seed in range(options.first, options.first + options.seeds):
             if not records.has(options.network, seed):
                 records.add(measure(options, seed))
     finally:  # what was measured before somebody stopped it counts

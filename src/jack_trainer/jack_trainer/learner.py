@@ -81,6 +81,10 @@ class Learner(Protocol):
         """
         ...
 
+    def close(self) -> None:
+        """End what goes on beside `iterate`; another `iterate` begins it again."""
+        ...
+
 
 class LearningError(JackError):
     """A loss or gradient that is no number, noticed before it became the weights, and they the next checkpoint.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -108,7 +109,7 @@ class School:
         diary = Diary(self.run_folder, self.listener, self.phase.learner, self.step)
         saved, reason, evaluation = self.seconds, "steps", None
         examined, begun = self.seconds, time.monotonic() - self.seconds
-        with diary:
+        with diary, closing(self.learner):
             while self.taught < self.total and not has_learnt_all(self.learner):
                 if should_stop():
                     reason = "stopped"

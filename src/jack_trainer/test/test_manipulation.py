@@ -2,6 +2,7 @@
 
 import json
 import sys
+import threading
 from dataclasses import replace
 from pathlib import Path
 
@@ -73,7 +74,9 @@ def make_course(monkeypatch, tmp_path, folder):
 
 @pytest.mark.slow
 def test_who_walks_is_taught_to_follow_and_his_file_says_with_which_words_and_scenes(make_course, folder):
+    before = set(threading.enumerate())
     result = make_course().run()
+    assert "prefetch" not in {thread.name for thread in set(threading.enumerate()) - before}
     assert result.reason == "steps" and not result.forgot  # he has learnt nothing in three iterates
     policy = Policy.load(result.policy, CONTRACT, PolicyLimits(period_share=10.0, look=10.0))
     assert policy.follows and policy.phase == "manipulation" and policy.words == default_tokenizer().digest

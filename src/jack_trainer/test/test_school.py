@@ -374,6 +374,18 @@ def test_exams_are_not_too_frequent(make_school, monkeypatch, interval, young):
     assert len(examined) == 1  # at the end
 
 
+def test_what_goes_on_beside_learning_ends_with_it(make_school, monkeypatch):
+    student, closed = make_school(2), []
+    monkeypatch.setattr(student.learner, "close", lambda: closed.append(student.update))
+    student.run()
+    assert closed == [2]
+    monkeypatch.setattr(student.learner, "iterate", lambda: 1 / 0)
+    student.total += UPDATE
+    with pytest.raises(ZeroDivisionError):
+        student.run()
+    assert closed == [2, 2]
+
+
 def test_survival_is_that_of_the_last_policy(make_school, monkeypatch):
     survived = iter([40, 60, 80])
     monkeypatch.setattr(school, "evaluate", lambda *_: Evaluation(100, next(survived), 20.0, 60.0))

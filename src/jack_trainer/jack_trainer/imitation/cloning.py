@@ -214,6 +214,9 @@ class Cloning:
         if self._practice is not None:
             self._restore_practice(self._practice, part(tensors, "environment"), int(own["rounds"]), numbers)
 
+    def close(self) -> None:
+        """Nothing goes on beside it."""
+
     def _restore_practice(
         self, practice: Practice, state: Mapping[str, Tensor], rounds: int, numbers: LearnerNumbers
     ) -> None:

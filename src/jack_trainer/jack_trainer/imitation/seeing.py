@@ -193,11 +193,10 @@ class Seeing:
         return measured
 
     def close(self) -> None:
-        """End the threads."""
+        """Make no more batches ahead."""
         if self._prefetch is not None:
             self._prefetch.close()
             self._prefetch = None
-        self._pool.shutdown(wait=True)
 
     def tensors(self) -> dict[str, Tensor]:
         """See `Learner.tensors`."""
@@ -224,9 +223,7 @@ class Seeing:
         restore_optimiser(self.optimiser, part(tensors, "optimiser"), numbers.rate)
         self._averaged.n_averaged.copy_(own["averaged"])
         self._count = int(own["count"])
-        if self._prefetch is not None:
-            self._prefetch.close()
-            self._prefetch = None
+        self.close()
 
     @torch.no_grad()
     def look(self, instruction: bool = True, image: bool = True) -> dict[str, float]:

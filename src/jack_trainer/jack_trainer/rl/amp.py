@@ -234,6 +234,9 @@ class AMP:
         self.judge.restore(storage.part(tensors, "judge"))
         self.ppo.restore(tensors, numbers)
 
+    def close(self) -> None:
+        """Nothing goes on beside it."""
+
     @property
     def gait_period(self) -> float:
         """Duration of the gait cycle that he walks at now [s]."""

@@ -206,6 +206,9 @@ class PPO:
         self.environment.broken = numbers.broken
         self.episodes.restore(numbers.episode_returns, numbers.episode_lengths, numbers.terms)
 
+    def close(self) -> None:
+        """Nothing goes on beside it."""
+
     @torch.no_grad()
     def collect(self) -> Tensor:
         """Act for one rollout; returns the values (N,) of the states it ends in."""
