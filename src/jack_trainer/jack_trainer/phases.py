@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import inf, isfinite
 from typing import Literal
 
@@ -38,6 +38,8 @@ class Phase:
     yaw_rate_error: float = inf
     #: a training ends before its steps are used up only if so many more survived: an exam of 100 errs by 0.02
     margin: float = 0.02
+    #: and only if he errs by no more than this share of what is allowed: one policy erred by 0.20 and by 0.21 m/s
+    tracking_margin: float = 0.9
     #: standard deviation of the exploration noise at first, in units of action; who goes on from a checkpoint has
     #: that one's
     noise: float = 1.6
@@ -88,7 +90,13 @@ class Phase:
 
     def surely_passes(self, found: Evaluation) -> bool:
         """Whether it is so much better that another exam would most likely say the same, and nothing is left."""
-        return not self.thorough and self.passes(found) and found.survival >= self.survival + self.margin
+        strict = replace(
+            self,
+            survival=self.survival + self.margin,
+            velocity_error=self.tracking_margin * self.velocity_error,
+            yaw_rate_error=self.tracking_margin * self.yaw_rate_error,
+        )
+        return not self.thorough and strict.passes(found)
 
 
 PHASES: dict[str, Phase] = {
