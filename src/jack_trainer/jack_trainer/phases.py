@@ -38,8 +38,8 @@ class Phase:
     yaw_rate_error: float = inf
     #: a training ends before its steps are used up only if so many more survived: an exam of 100 errs by 0.02
     margin: float = 0.02
-    #: and only if he errs by no more than this share of what is allowed: one policy erred by 0.20 and by 0.21 m/s
-    tracking_margin: float = 0.9
+    #: and only if he errs by so much less, as a share of what is allowed: one policy erred by 0.20 and by 0.21 m/s
+    tracking_margin: float = 0.1
     #: standard deviation of the exploration noise at first, in units of action; who goes on from a checkpoint has
     #: that one's
     noise: float = 1.6
@@ -93,8 +93,8 @@ class Phase:
         strict = replace(
             self,
             survival=self.survival + self.margin,
-            velocity_error=self.tracking_margin * self.velocity_error,
-            yaw_rate_error=self.tracking_margin * self.yaw_rate_error,
+            velocity_error=(1 - self.tracking_margin) * self.velocity_error,
+            yaw_rate_error=(1 - self.tracking_margin) * self.yaw_rate_error,
         )
         return not self.thorough and strict.passes(found)
 
