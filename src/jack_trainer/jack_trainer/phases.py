@@ -100,12 +100,20 @@ class Phase:
 
 
 PHASES: dict[str, Phase] = {
-    "stand": Phase("stand", STAND, EXAM, PPOConfig(), steps=1_500_000, survival=0.95, noise=1.0),
+    "stand": Phase(
+        "stand",
+        STAND,
+        EXAM,
+        PPOConfig(divergence=0.04, last_divergence=0.04, calming=0.01),
+        steps=1_500_000,
+        survival=0.95,
+        noise=1.0,
+    ),
     "walk": Phase(
         "walk",
         WALK,
         WALK_EXAM,
-        PPOConfig(last_divergence=0.004),
+        PPOConfig(divergence=0.04, last_divergence=0.004),
         steps=4_400_000,
         survival=0.95,
         velocity_error=0.2,

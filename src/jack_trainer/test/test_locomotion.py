@@ -608,6 +608,23 @@ def test_a_push_ends_nothing(make_locomotion):
     assert all(step.final is None for step in steps)
 
 
+def test_the_push_that_felled_him_comes_again(make_locomotion, monkeypatch):
+    environment = make_locomotion(2, push_interval=(0.1, 0.1), push_speed=(0.1, 0.5), again=1.0)
+    environment.reset()
+    pushes = watch_pushes(environment, monkeypatch)
+    for _ in range(5):
+        environment.step(still(environment))
+    put(environment, 0, roll=1.5)
+    assert environment.step(still(environment)).terminated.tolist() == [True, False]
+    for _ in range(5):
+        environment.step(still(environment))
+    (ids, before), (first, again), (other, anew) = [push for push in pushes if len(push[0])]
+    assert (ids.tolist(), other.tolist(), first.tolist()) == ([0, 1], [0], [1])
+    assert np.linalg.norm(anew) == pytest.approx(np.linalg.norm(before[0]))
+    np.testing.assert_allclose(anew[0], before[0], atol=0.1)  # he turned a little as he was pushed
+    assert np.linalg.norm(again) != pytest.approx(np.linalg.norm(before[1]))  # nothing has felled this one
+
+
 def test_who_falls_is_not_pushed_as_well(make_locomotion, monkeypatch):
     environment = make_locomotion(2, push_interval=(0.1, 0.1))
     environment.reset()

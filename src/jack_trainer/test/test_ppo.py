@@ -284,6 +284,14 @@ def test_noise_has_a_floor(make_learner):
     assert learner.brain.log_std.exp().min() >= 0.5 - 1e-6 and told.noise >= 0.5 - 1e-6
 
 
+def test_noise_falls_by_a_share_with_each_update_as_far_as_it_may(make_learner):
+    """Nothing else changes it: no step is taken. It begins at 1."""
+    learner = make_learner(noise=0.85, calming=0.1, rate=0.0, rate_bounds=(0.0, 0.0))
+    torch.nn.init.zeros_(learner.brain.log_std)
+    seen = [learner.iterate()["noise"] for _ in range(3)]
+    assert seen == pytest.approx([0.9, 0.85, 0.85])
+
+
 @pytest.mark.parametrize(("entropy", "sign"), [(0.1, 1.0), (-0.1, -1.0)])
 def test_noise_is_paid_for_or_charged(make_learner, entropy, sign):
     samples = marked(32)

@@ -53,7 +53,10 @@ class PPOConfig:
     clip: float = 0.2
     #: weight of the entropy bonus; noise falls by itself as it does more harm than good
     entropy: float = 0.0
-    #: the exploration noise never falls below this, in units of action
+    #: the exploration noise falls by this share with each update, besides what it falls by itself: who explores
+    #: moves differently, and learns to cope with his noise ...
+    calming: float = 0.0
+    #: ... but never below this, in units of action
     noise: float = 0.5
     #: weight of the value loss; it has weights of its own, so that this counts where gradients are shortened
     value: float = 0.3
@@ -235,6 +238,7 @@ class PPO:
         samples.returns = brain.value_normaliser(samples.returns[:, None]).squeeze(-1)
         samples.advantage = (samples.advantage - samples.advantage.mean()) / (samples.advantage.std() + 1e-8)
         rows = [self.descend(samples, ids, old_log_std) for ids in self._minibatches(len(samples.advantage))]
+        self._explore(less=self.config.calming)
         means = {name: float(np.mean([row[name] for row in rows])) for name in _MEASURED}
         noise = float(brain.log_std.detach().exp().mean())
         return UpdateStats(**means, explained_variance=explained, rate=self.rate, noise=noise)
@@ -272,8 +276,7 @@ class PPO:
             raise BreakdownError(found, self.brain, self.config, samples.rows(ids), old_log_std)
         self._adapt(found["divergence"])
         self.optimiser.step()
-        with torch.no_grad():
-            self.brain.log_std.clamp_(min=math.log(self.config.noise))
+        self._explore()
         return found
 
     def _loss(self, part: Samples, old_log_std: Tensor) -> tuple[Tensor, Tensor]:
@@ -312,6 +315,11 @@ class PPO:
             self.optimiser.param_groups[0]["lr"] = max(low, self.rate / 1.5)
         elif moved < aim / 2:
             self.optimiser.param_groups[0]["lr"] = min(high, self.rate * 1.5)
+
+    @torch.no_grad()
+    def _explore(self, less: float = 0.0) -> None:
+        """Lower the exploration noise by a share, and hold it where it has to stay."""
+        self.brain.log_std.add_(math.log1p(-less)).clamp_(min=math.log(self.config.noise))
 
     def _act(self, observation: Observation) -> tuple[Tensor, Tensor]:
         """Mean action (N, n) and value in units of return (N,)."""

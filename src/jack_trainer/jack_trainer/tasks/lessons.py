@@ -30,6 +30,8 @@ class LocomotionConfig:
     #: long as an episode: always. Who explores stumbles all the time: where that always made him step, he would
     #: never learn to stand quietly
     alarm: float = 0.0
+    #: share of the pushes that felled him last and come again, see `Pushes`
+    again: float = 0.0
     #: share of the episodes in which somebody else has his arms, see `BusyArms`
     busy: float = 0.0
     #: time between two commands [s]
@@ -59,7 +61,7 @@ class LocomotionConfig:
     weights: RewardWeights = RewardWeights()
 
 
-STAND = LocomotionConfig(curriculum=0.3)
+STAND = LocomotionConfig(curriculum=0.3, again=0.5)
 _EXAM_PUSHES = {"push_interval": (4.0, 4.0), "push_speed": (0.5, 0.5)}
 #: What he is examined on: a push of 0.5 m/s every 4 s, from a quiet start.
 EXAM = LocomotionConfig(

@@ -21,6 +21,7 @@ from jack_trainer.tasks.capture import landing_error, standing_error
 from jack_trainer.tasks.environment import Observation, Transition
 from jack_trainer.tasks.lessons import LocomotionConfig
 from jack_trainer.tasks.memory import put_away, take_up
+from jack_trainer.tasks.pushes import Pushes
 from jack_trainer.tasks.rewards import TERMS, Motion, total_reward
 
 #: Value of the reward term `velocity`, 0 to 1, from which on the curriculum grows.
@@ -65,7 +66,7 @@ class Locomotion:
         self._level = np.full(1, config.curriculum)
         self._randomizer.share = config.curriculum
         self._age = np.zeros(self.count, np.int64)
-        self._next_push = np.zeros(self.count, np.int64)
+        self._pushes = Pushes(self.count, config.again, self._randomizer, self._random)
         self._return = np.zeros(self.count)
         self._feet = np.zeros((self.count, 2, 3))
         self._drift = np.zeros((self.count, 3))
@@ -98,12 +99,13 @@ class Locomotion:
         self.broken += int(broken.sum())
         terminated = motion.fallen | broken
         over = terminated | (self._age >= self._limit)
+        self._pushes.note(motion.fallen)
         self._action[:], self._feet[:] = action, truth.feet
         self._return += reward
         self._rhythm = gait.advance(self._rhythm, self._command.velocity, self._period, self._stumbling())
         self._ask()
         self._observe(state)
-        self._push(~over)
+        self._push(~over, truth.heading)
         truncated = over & ~terminated
         final = self._seen().rows(truncated) if truncated.any() else None
         if self.config.curriculum < 1.0:
@@ -180,9 +182,9 @@ class Locomotion:
             "alarm": self._alarm,
             "level": self._level,
             "age": self._age,
-            "next_push": self._next_push,
             "return": self._return,
             **self._arms.arrays(),
+            **self._pushes.arrays(),
         }
 
     def _motion(self, state: RobotState, truth: Truth, action: Float32, offsets: Array) -> Motion:
@@ -249,7 +251,7 @@ class Locomotion:
         self._randomizer.draw(ids)
         world.reset(ids, qpos, qvel)
         self._action[ids], self._age[ids], self._return[ids], self._drift[ids] = 0.0, 0, 0.0, 0.0
-        self._plan_push(ids)
+        self._pushes.begin(ids)
         self._arms.begin(ids, config.busy)
         self._stands[ids] = self._random.uniform(size=k) < config.standing
         self._alarm[ids] = config.alarm if config.alarm >= config.episode else 0.0
@@ -298,14 +300,9 @@ class Locomotion:
         self._level[:] = np.clip(self._level + change, self.config.curriculum, 1.0)
         self._randomizer.share = self.level
 
-    def _push(self, may: NDArray[np.bool_]) -> None:
-        """Push the robots whose time has come, if they may (N,) be pushed."""
-        self._next_push -= 1
-        ids = np.flatnonzero(may & (self._next_push <= 0))
-        self.world.push(ids, self._randomizer.pushes(len(ids)))
+    def _push(self, may: NDArray[np.bool_], heading: Array) -> None:
+        """Push the robots whose time has come, if they may (N,) be pushed; they look to `heading` (N,) [rad]."""
+        ids = self._pushes.due(may)
+        self.world.push(ids, self._pushes.draw(ids, heading))
         alarm = self._random.uniform(0.0, self.config.alarm, len(ids))
         self._alarm[ids] = np.maximum(self._alarm[ids], alarm)
-        self._plan_push(ids)
-
-    def _plan_push(self, ids: NDArray[np.integer]) -> None:
-        self._next_push[ids] = self._randomizer.next_push(len(ids))
