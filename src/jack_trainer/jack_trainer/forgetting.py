@@ -16,6 +16,8 @@ from jack_trainer.phases import Phase, phase
 from jack_trainer.tasks.lessons import LocomotionConfig, TableExam
 from jack_trainer.transcript import Entry, Score, Transcript
 
+#: Who fell more often than that could not do it yet: chance decides how often he does, and nothing is lost.
+ABLE = 0.5
 #: How many fewer of the episodes may end on his feet, as a share of all.
 SURVIVAL = 0.02
 #: How much more he may err where he is told to go, as a share of what he erred by.
@@ -153,7 +155,8 @@ def forgotten(skills: Mapping[str, Score], now: Mapping[str, Score]) -> list[str
         skills: as they were when each phase was over.
         now: as they are.
     """
-    return [line for name, before in skills.items() for line in _lost(phase(name), before, now[name])]
+    able = {name: before for name, before in skills.items() if before.survival >= ABLE}
+    return [line for name, before in able.items() for line in _lost(phase(name), before, now[name])]
 
 
 def _lost(skill: Phase, before: Score, now: Score) -> list[str]:

@@ -42,6 +42,7 @@ def test_what_is_lost_of_walking(now, lost):
 def test_where_he_gets_to_counts_only_if_it_did():
     assert forgotten({"stand": score()}, {"stand": score(velocity=0.5, yaw=0.9)}) == []
     assert len(forgotten({"stand": score()}, {"stand": score(90)})) == 1
+    assert forgotten({"stand": score(49)}, {"stand": score(0)}) == []  # he could not do it before
     both = forgotten({"stand": score(), "walk": score()}, {"stand": score(90), "walk": score(80)})
     assert [line.split(":")[0] for line in both] == ["stand", "walk"]
 
