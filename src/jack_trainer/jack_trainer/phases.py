@@ -113,7 +113,7 @@ PHASES: dict[str, Phase] = {
         "walk",
         WALK,
         WALK_EXAM,
-        PPOConfig(divergence=0.04, last_divergence=0.004),
+        PPOConfig(last_divergence=0.004),
         steps=4_400_000,
         survival=0.95,
         velocity_error=0.2,
