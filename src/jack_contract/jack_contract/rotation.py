@@ -1,4 +1,4 @@
-"""The two quaternion orders, and gravity as the robot feels it.
+"""The two quaternion orders, gravity as the robot feels it, and headings.
 
 ROS (REP-103 messages) writes quaternions x y z w, MuJoCo w x y z. Jack's arrays are x y z w everywhere; this is
 the only place where one becomes the other.
@@ -6,7 +6,7 @@ the only place where one becomes the other.
 
 import numpy as np
 
-from jack_contract.arrays import Array
+from jack_contract.arrays import Array, Float64
 
 
 def wxyz_to_xyzw(quaternion: Array) -> Array:
@@ -43,3 +43,13 @@ def yaw(orientation: Array) -> Array:
     """Heading [rad] about the world's z axis of unit quaternions x y z w, (..., 4) -> (...,)."""
     x, y, z, w = np.moveaxis(np.asarray(orientation), -1, 0)
     return np.arctan2(2 * (w * z + x * y), 1 - 2 * (y * y + z * z))
+
+
+def turned(vector: Array, angle: Array | float) -> Float64:
+    """Horizontal vectors (..., 2), turned to the left by angles (...,) [rad].
+
+    By its heading a vector comes from a body's heading frame to the world, by the opposite it goes back.
+    """
+    c, s = np.cos(angle), np.sin(angle)
+    x, y = vector[..., 0], vector[..., 1]
+    return np.stack((c * x - s * y, s * x + c * y), axis=-1)

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from jack_contract.rotation import projected_gravity, wxyz_to_xyzw, xyzw_to_wxyz, yaw
+from jack_contract.rotation import projected_gravity, turned, wxyz_to_xyzw, xyzw_to_wxyz, yaw
 
 
 def test_orders_by_hand():
@@ -34,3 +34,16 @@ def test_gravity_and_yaw_as_scipy_computes_them():
     np.testing.assert_allclose(projected_gravity(q), rotations.inv().apply([0, 0, -1.0]), atol=1e-12)
     np.testing.assert_allclose(yaw(q), rotations.as_euler("ZYX")[:, 0], atol=1e-9)
     np.testing.assert_allclose(np.linalg.norm(projected_gravity(q), axis=-1), 1.0)
+
+
+def test_a_vector_is_turned_to_the_left_by_its_own_angle():
+    ahead = np.array([[2.0, 0.0], [2.0, 0.0], [0.0, 1.0]])
+    np.testing.assert_allclose(
+        turned(ahead, np.array([np.pi / 2, -np.pi / 2, np.pi])), [[0, 2], [0, -2], [0, -1]], atol=1e-12
+    )
+
+
+def test_turning_back_undoes_it_and_keeps_batches():
+    random = np.random.default_rng(0)
+    vectors, angles = random.normal(size=(3, 5, 2)), random.uniform(-np.pi, np.pi, (3, 1))
+    np.testing.assert_allclose(turned(turned(vectors, angles), -angles), vectors)

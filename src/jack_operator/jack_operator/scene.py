@@ -16,7 +16,7 @@ from scipy.spatial.transform import Rotation
 
 from jack_contract.arrays import Float64
 from jack_contract.errors import MessageError
-from jack_contract.rotation import yaw
+from jack_contract.rotation import turned, yaw
 from jack_operator.skeleton import Skeleton
 from jack_operator.urdf import MAX_JOINTS, Description, parse
 
@@ -92,10 +92,8 @@ class Frame:
 
     def arrow(self, velocity: Float64) -> tuple[Float64, Float64]:
         """A velocity (3,) as an arrow on the ground: beneath the body, and where it will be in one second, (3,)."""
-        c, s = np.cos(self.heading), np.sin(self.heading)
         start = np.array([self.position[0], self.position[1], 0.0])
-        ahead = [c * velocity[0] - s * velocity[1], s * velocity[0] + c * velocity[1], 0.0]
-        return start, start + ahead
+        return start, start + np.append(turned(velocity[:2], self.heading), 0.0)
 
 
 class Curve:

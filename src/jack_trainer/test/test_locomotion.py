@@ -22,6 +22,12 @@ def still(environment) -> np.ndarray:
     return np.zeros((environment.count, environment.contract.robot.count), np.float32)
 
 
+def wait(environment, periods: int) -> None:
+    """So many control periods in which he only holds the default pose."""
+    for _ in range(periods):
+        environment.step(still(environment))
+
+
 def silence(environment) -> np.ndarray:
     """The signal of a rhythm at rest."""
     return np.zeros((environment.count, 2))
@@ -278,8 +284,7 @@ def test_the_drift_by_hand(make_locomotion, monkeypatch):
     qpos[1, 3:7] = xyzw_to_wxyz(np.array([0.0, 0.0, math.sqrt(0.5), math.sqrt(0.5)]))
     qvel[1, :2], qvel[1, 3:6] = (0.1, 0.5), (7.0, 0.0, -0.2)
     environment.world.reset(np.arange(2), qpos, qvel)
-    for _ in range(30):
-        environment.step(still(environment))
+    wait(environment, 30)
     expected = 0.78536 * np.array([[0.0, 0.0, 0.0], [0.5, -0.1, -0.2]])
     np.testing.assert_allclose(environment.motion.drift, expected, atol=1e-5)
 
@@ -419,8 +424,7 @@ def test_who_starts_anew_gets_another_body(make_locomotion):
 def test_a_fall_ends_the_episode_of_the_one_that_fell(make_locomotion, monkeypatch, place, limits):
     environment = make_locomotion(4, **limits)
     environment.reset()
-    for _ in range(3):
-        environment.step(still(environment))
+    wait(environment, 3)
     feet = environment.world.truth()
     if "roll" not in place:  # sunk into the ground he would be thrown out: low over the lower foot is what counts
         feet.feet[2, :, 2] += 0.4
@@ -490,8 +494,7 @@ def test_the_final_observation_is_from_before_the_reset(make_locomotion):
 def test_only_those_cut_off_are_in_the_final_observation(make_locomotion):
     environment = make_locomotion(4, episode=0.1)
     environment.reset()
-    for _ in range(2):
-        environment.step(still(environment))
+    wait(environment, 2)
     put(environment, 1, roll=1.5)  # falls in step 3 of 5, so its time is over later
     steps = [environment.step(still(environment)) for _ in range(3)]
     assert steps[2].truncated.tolist() == [True, False, True, True]
@@ -501,8 +504,7 @@ def test_only_those_cut_off_are_in_the_final_observation(make_locomotion):
 def test_a_fall_as_time_runs_out_is_a_fall(make_locomotion):
     environment = make_locomotion(2, episode=0.1)
     environment.reset()
-    for _ in range(4):
-        environment.step(still(environment))
+    wait(environment, 4)
     put(environment, 0, roll=1.5)
     step = environment.step(still(environment))
     assert step.terminated.tolist() == [True, False] and step.truncated.tolist() == [False, True]
@@ -557,8 +559,7 @@ def test_pushes_come_when_they_are_planned(make_locomotion, monkeypatch):
     environment = make_locomotion(3, push_interval=(0.1, 0.1), push_speed=(0.5, 0.5), episode=10.0)
     environment.reset()
     pushes = watch_pushes(environment, monkeypatch)
-    for _ in range(17):
-        environment.step(still(environment))
+    wait(environment, 17)
     assert [len(ids) for ids, _ in pushes] == ([0] * 4 + [3]) * 3 + [0, 0]
     for _, velocity in pushes[4::5]:
         np.testing.assert_allclose(np.linalg.norm(velocity, axis=-1), 0.5)
@@ -570,8 +571,7 @@ def test_a_push_is_felt_in_any_direction(make_locomotion):
     spared = make_locomotion(64, push_interval=(0.1, 0.1), push_speed=(0.0, 0.0))
     for environment in (pushed, spared):
         environment.reset()
-        for _ in range(5):
-            environment.step(still(environment))
+        wait(environment, 5)
     difference = pushed.world.batch.bind("qvel") - spared.world.batch.bind("qvel")
     np.testing.assert_allclose(np.linalg.norm(difference[:, :2], axis=-1), 0.5)
     np.testing.assert_allclose(difference[:, 2:], 0.0, atol=1e-12)
@@ -583,8 +583,7 @@ def test_times_and_strengths_are_drawn_anew(make_locomotion, monkeypatch):
     environment = make_locomotion(16, push_interval=(0.1, 0.3), push_speed=(0.2, 0.4), **NEVER_FALLS)
     environment.reset()
     pushes = watch_pushes(environment, monkeypatch)
-    for _ in range(100):
-        environment.step(still(environment))
+    wait(environment, 100)
     steps = [[t for t, (ids, _) in enumerate(pushes) if robot in ids] for robot in range(16)]
     gaps = np.concatenate([np.diff(times) for times in steps])
     assert gaps.min() >= 5 and gaps.max() <= 15 and len(np.unique(gaps)) > 5
@@ -612,12 +611,10 @@ def test_the_push_that_felled_him_comes_again(make_locomotion, monkeypatch):
     environment = make_locomotion(2, push_interval=(0.1, 0.1), push_speed=(0.1, 0.5), again=1.0)
     environment.reset()
     pushes = watch_pushes(environment, monkeypatch)
-    for _ in range(5):
-        environment.step(still(environment))
+    wait(environment, 5)
     put(environment, 0, roll=1.5)
     assert environment.step(still(environment)).terminated.tolist() == [True, False]
-    for _ in range(5):
-        environment.step(still(environment))
+    wait(environment, 5)
     (ids, before), (first, again), (other, anew) = [push for push in pushes if len(push[0])]
     assert (ids.tolist(), other.tolist(), first.tolist()) == ([0, 1], [0], [1])
     assert np.linalg.norm(anew) == pytest.approx(np.linalg.norm(before[0]))
@@ -629,8 +626,7 @@ def test_who_falls_is_not_pushed_as_well(make_locomotion, monkeypatch):
     environment = make_locomotion(2, push_interval=(0.1, 0.1))
     environment.reset()
     pushes = watch_pushes(environment, monkeypatch)
-    for _ in range(4):
-        environment.step(still(environment))
+    wait(environment, 4)
     put(environment, 0, roll=1.5)
     step = environment.step(still(environment))
     assert step.terminated.tolist() == [True, False] and not step.truncated.any()

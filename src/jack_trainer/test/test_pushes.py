@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 import pytest
@@ -19,10 +19,8 @@ class Given:
     """What a `Randomizer` says of pushes: one after each period, each time faster, to the east."""
 
     speed: float = 0.0
-    counts: list[int] = field(default_factory=list)
 
     def next_push(self, count: int) -> np.ndarray:
-        self.counts.append(count)
         return np.full(count, 1)
 
     def pushes(self, count: int) -> np.ndarray:

@@ -17,7 +17,7 @@ from jack_contract.contract import Contract
 from jack_contract.errors import JackError
 from jack_contract.observation import SIGNAL_SIZE
 from jack_contract.robot import RobotSpec
-from jack_contract.rotation import projected_gravity, xyzw_to_wxyz
+from jack_contract.rotation import projected_gravity, turned, xyzw_to_wxyz
 from jack_sim.batch import BatchWorld
 from jack_sim.scene import TRAINING, load_model
 from jack_trainer.imitation.mocap.motion import MotionClip
@@ -49,11 +49,17 @@ def frames(world: BatchWorld, signal: Array) -> Float32:
         [rad/s], both feet seen from the pelvis in the heading frame [m], and the gait's signal, (N, F).
     """
     state, truth = world.state(), world.truth()
-    c, s = np.cos(truth.heading)[:, None], np.sin(truth.heading)[:, None]
-    x, y, z = np.moveaxis(truth.feet - truth.position[:, None], -1, 0)
-    feet = np.stack((c * x + s * y, c * y - s * x, z), axis=-1).reshape(len(x), -1)
+    feet = truth.feet - truth.position[:, None]
+    feet[..., :2] = turned(feet[..., :2], -truth.heading[:, None])
     gravity = projected_gravity(state.orientation)
-    parts = (state.joint_position, state.joint_velocity, gravity, state.angular_velocity, feet, signal)
+    parts = (
+        state.joint_position,
+        state.joint_velocity,
+        gravity,
+        state.angular_velocity,
+        feet.reshape(len(feet), -1),
+        signal,
+    )
     return np.concatenate(parts, axis=-1, dtype=np.float32)
 
 

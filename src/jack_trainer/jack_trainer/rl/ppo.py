@@ -238,7 +238,7 @@ class PPO:
         samples.returns = brain.value_normaliser(samples.returns[:, None]).squeeze(-1)
         samples.advantage = (samples.advantage - samples.advantage.mean()) / (samples.advantage.std() + 1e-8)
         rows = [self.descend(samples, ids, old_log_std) for ids in self._minibatches(len(samples.advantage))]
-        self._explore(less=self.config.calming)
+        self._lower_noise(self.config.calming)
         means = {name: float(np.mean([row[name] for row in rows])) for name in _MEASURED}
         noise = float(brain.log_std.detach().exp().mean())
         return UpdateStats(**means, explained_variance=explained, rate=self.rate, noise=noise)
@@ -276,7 +276,7 @@ class PPO:
             raise BreakdownError(found, self.brain, self.config, samples.rows(ids), old_log_std)
         self._adapt(found["divergence"])
         self.optimiser.step()
-        self._explore()
+        self._lower_noise()
         return found
 
     def _loss(self, part: Samples, old_log_std: Tensor) -> tuple[Tensor, Tensor]:
@@ -317,9 +317,9 @@ class PPO:
             self.optimiser.param_groups[0]["lr"] = min(high, self.rate * 1.5)
 
     @torch.no_grad()
-    def _explore(self, less: float = 0.0) -> None:
-        """Lower the exploration noise by a share, and hold it where it has to stay."""
-        self.brain.log_std.add_(math.log1p(-less)).clamp_(min=math.log(self.config.noise))
+    def _lower_noise(self, share: float = 0.0) -> None:
+        """Lower the exploration noise by a share, but not below its floor."""
+        self.brain.log_std.add_(math.log1p(-share)).clamp_(min=math.log(self.config.noise))
 
     def _act(self, observation: Observation) -> tuple[Tensor, Tensor]:
         """Mean action (N, n) and value in units of return (N,)."""

@@ -12,6 +12,7 @@ import numpy as np
 
 from jack_contract.arrays import Array, Float64
 from jack_contract.gait import GaitSpec, Rhythm
+from jack_contract.rotation import turned
 from jack_sim.batch import Truth
 
 #: [m/s^2]
@@ -89,5 +90,4 @@ def _capture_point(truth: Truth, height: Array, origin: Array) -> Float64:
 
 def _heading_frame(truth: Truth, vector: Array) -> Float64:
     """World to heading frame, (N, 3) -> (N, 2)."""
-    c, s = np.cos(truth.heading), np.sin(truth.heading)
-    return np.stack((c * vector[:, 0] + s * vector[:, 1], c * vector[:, 1] - s * vector[:, 0]), axis=-1)
+    return turned(vector[:, :2], -truth.heading)

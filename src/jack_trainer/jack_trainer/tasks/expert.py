@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jack_contract.arrays import Array, Float64
+from jack_contract.rotation import turned
 from jack_sim.layout import Layout
 from jack_trainer.tasks.arm import COUNT, Reach, solve
 from jack_trainer.tasks.instructions import Goal, Skill
@@ -289,10 +290,9 @@ class Expert:
     def velocity(self) -> Float64:
         """How he is to walk: to the place before the table, or back to it, (N, 3) [m/s, m/s, rad/s]."""
         scene = self._task.scene()
-        c, s = np.cos(scene.heading), np.sin(scene.heading)
-        x, y = -scene.pelvis[:, 0], -scene.pelvis[:, 1]
-        wanted = _WALK_GAIN * np.stack((c * x + s * y, c * y - s * x, -scene.heading), axis=-1)
-        off = np.abs(np.stack((x, y, scene.heading), axis=-1)) / _ASTRAY
+        back = -scene.pelvis[:, :2]
+        wanted = _WALK_GAIN * np.column_stack((turned(back, -scene.heading), -scene.heading))
+        off = np.abs(np.column_stack((back, scene.heading))) / _ASTRAY
         farthest = off.max(axis=1)
         self._steps = (farthest > 1.0) | (self._steps & (farthest > 0.4))
         return np.where(self._steps[:, None], wanted.clip(-_WALK_SPEED, _WALK_SPEED), 0.0)

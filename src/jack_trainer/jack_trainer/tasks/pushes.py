@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jack_contract.arrays import Array, Float64
+from jack_contract.rotation import turned
 from jack_sim.randomizer import Randomizer
 
 
@@ -41,8 +42,8 @@ class Pushes:
         pushes = self._randomizer.pushes(len(ids))
         if self._again:
             again = self._felling[ids].any(axis=-1) & (self._random.uniform(size=len(ids)) < self._again)
-            pushes[again] = _turned(self._felling[ids[again]], heading[ids[again]])
-            self._last[ids] = _turned(pushes, -heading[ids])
+            pushes[again] = turned(self._felling[ids[again]], heading[ids[again]])
+            self._last[ids] = turned(pushes, -heading[ids])
         self._plan(ids)
         return pushes
 
@@ -57,10 +58,3 @@ class Pushes:
 
     def _plan(self, ids: NDArray[np.integer]) -> None:
         self._next[ids] = self._randomizer.next_push(len(ids))
-
-
-def _turned(vectors: Array, angle: Array) -> Float64:
-    """Horizontal vectors (k, 2), turned to the left by angles (k,) [rad]."""
-    c, s = np.cos(angle), np.sin(angle)
-    x, y = vectors.T
-    return np.stack((c * x - s * y, s * x + c * y), axis=-1)

@@ -12,7 +12,7 @@ from scipy.spatial.transform import Rotation
 from jack_contract.arrays import Array, Float64
 from jack_contract.contract import Contract
 from jack_contract.errors import JackError
-from jack_contract.rotation import wxyz_to_xyzw, xyzw_to_wxyz, yaw
+from jack_contract.rotation import turned, wxyz_to_xyzw, xyzw_to_wxyz, yaw
 from jack_sim.batch import BatchWorld
 from jack_sim.scene import TRAINING, load_model
 from jack_trainer.imitation.mocap.motion import MotionClip
@@ -112,8 +112,6 @@ def _places(qpos: Float64, contract: Contract) -> Float64:
 
 def _command(qvel: Float64, orientation: Array, period: float) -> Float64:
     heading = np.asarray(yaw(orientation))
-    c, s = np.cos(heading), np.sin(heading)
-    ahead, left = c * qvel[:, 0] + s * qvel[:, 1], c * qvel[:, 1] - s * qvel[:, 0]
     turning = np.gradient(np.unwrap(heading), period)
-    moved = np.stack((ahead, left, turning), axis=-1)
+    moved = np.column_stack((turned(qvel[:, :2], -heading), turning))
     return uniform_filter1d(moved, max(1, round(_CALM / period)), axis=0, mode="nearest")
