@@ -44,8 +44,8 @@ class Options:
     phase: str = "walk"
     #: only these sides; none named: all
     sides: tuple[str, ...] = ()
-    #: simulations side by side
-    environments: int = 256
+    #: simulations side by side; 0: as many as the phase takes
+    environments: int = 0
     #: keep the trainings that the file has already, and do the others
     append: bool = False
     #: where the figures go

@@ -36,8 +36,8 @@ class Options:
     first: int = 0
     #: what learns
     network: Literal["brain", "mlp"] = "brain"
-    #: simulations side by side
-    environments: int = 256
+    #: simulations side by side; 0: as many as the phase takes
+    environments: int = 0
     #: environment steps of a training; 0: as many as the phase gets
     steps: int = 0
     #: keep the seeds that the file has already, and train the others

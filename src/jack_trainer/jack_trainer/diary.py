@@ -73,6 +73,10 @@ class Diary:
             told = {"survival": score.survival, "velocity_error": score.velocity_error}
             self._log.add(step, {f"{name}_{key}": value for key, value in told.items()}, "kept")
 
+    def look(self, step: int, found: Evaluation) -> None:
+        """A few episodes, to see whether an exam is worth its time."""
+        self._log.add(step, {"survival": found.survival, "mean_time_s": found.mean_time}, "look")
+
     def end(self, reason: str) -> None:
         """It is over, and why; empty: another phase follows."""
         if self._progress is not None:

@@ -93,7 +93,7 @@ def has_learnt_all(learner: Learner) -> bool:
 
 
 def _locomotion(taught: Phase, brain: Brain, options: TrainOptions, beat: float | None) -> Locomotion:
-    world = BatchWorld(load_model(TRAINING), brain.contract.robot, options.environments)
+    world = BatchWorld(load_model(TRAINING), brain.contract.robot, options.environments or taught.environments)
     task = replace(_task(taught, options), gait_period=beat)
     return Locomotion(world, brain.contract, task, options.seed)
 

@@ -43,6 +43,8 @@ class Phase:
     #: standard deviation of the exploration noise at first, in units of action; who goes on from a checkpoint has
     #: that one's
     noise: float = 1.6
+    #: simulations that he learns in side by side; in fewer, he changes more often for as much experience
+    environments: int = 256
     #: how he learns to move like the clips beside the task; None: he does not
     style: AmpConfig | None = None
     #: how he learns from demonstrations instead; None: he does not
@@ -104,10 +106,11 @@ PHASES: dict[str, Phase] = {
         "stand",
         STAND,
         EXAM,
-        PPOConfig(divergence=0.04, last_divergence=0.04, calming=0.01),
-        steps=1_500_000,
+        PPOConfig(divergence=0.04, last_divergence=0.005, polish_from=0.3, calming=0.01),
+        steps=500_000,
         survival=0.95,
         noise=1.0,
+        environments=128,
     ),
     "walk": Phase(
         "walk",

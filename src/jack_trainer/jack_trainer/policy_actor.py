@@ -17,12 +17,13 @@ from jack_trainer.tasks.environment import Observation
 class PolicyActor:
     """A policy file that decides for many robots at once."""
 
-    def __init__(self, path: Path, threads: int = 0) -> None:
-        """Load a file that `Policy.load` has found fit, to decide on so many threads; 0: one for each core."""
+    def __init__(self, source: bytes | Path, threads: int = 0) -> None:
+        """Load a file, or its path, that is known to be fit, to decide on so many threads; 0: one for each core."""
+        file = source if isinstance(source, bytes) else source.read_bytes()
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 3
         options.intra_op_num_threads = threads
-        acts = policy_file.part(path.read_bytes(), (ACTION,))
+        acts = policy_file.part(file, (ACTION,))
         self._session = onnxruntime.InferenceSession(acts, options, providers=["CPUExecutionProvider"])
         self._commanded = COMMAND in {given.name for given in self._session.get_inputs()}
 

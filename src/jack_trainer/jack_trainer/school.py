@@ -23,20 +23,20 @@ from jack_trainer import checkpoint as storage
 from jack_trainer.diary import Diary
 from jack_trainer.evaluate import Evaluation, evaluate
 from jack_trainer.files import write_json
-from jack_trainer.forgetting import Exam, Gate
+from jack_trainer.forgetting import Exam, Gate, exam_of
 from jack_trainer.learner import LearningError
 from jack_trainer.learners import Start, gait_period, has_learnt_all, make_learner
 from jack_trainer.lineage import entry_of, require_same_sources, transcript_of
 from jack_trainer.parents import read_parent
 from jack_trainer.phases import Phase, phase
-from jack_trainer.rl.acting import actor
+from jack_trainer.policy_actor import PolicyActor
 from jack_trainer.sources import Sources
 from jack_trainer.table_exam import evaluate_at_table
 from jack_trainer.tasks.lessons import TableExam
 from jack_trainer.training import Listener, Progress, TrainOptions, TrainResult
 
-#: Of the exam that confirms one; the first has the seed that `evaluate` has by itself.
-_OTHER_SEED = 7_001
+#: A look has so many episodes, and they are others than those of the exam, which has `evaluate`'s own seed.
+_LOOK, _OTHER_SEED = 25, 7_001
 #: From this age on the time between two exams grows with a training [s]: an exam takes 10 s of it.
 _YOUNG = 120.0
 #: Makes what learns: for a contract, of a size, with the standard deviation of its actions at the start.
@@ -120,11 +120,13 @@ class School:
                     self.save()
                     saved = self.seconds
                 pause = self.options.exam_interval * max(1.0, self.seconds / _YOUNG)
-                if self.seconds - examined >= pause and self._looks_passed():
-                    evaluation = self._examine(diary)
-                    if self._passed_on() and self._surely_passed(evaluation):
-                        reason = "passed"
-                        break
+                if self.seconds - examined >= pause and self._is_ready():
+                    looks = self._looks_passed(diary)
+                    if looks or self.gate.guards:  # who is guarded is published after an exam only
+                        evaluation = self._examine(diary)
+                        if self._passed_on() and looks and self.phase.surely_passes(evaluation):
+                            reason = "passed"
+                            break
                     examined = time.monotonic() - begun
                 self.seconds = time.monotonic() - begun
             if reason == "steps":
@@ -241,9 +243,20 @@ class School:
 
     # -- exams
 
-    def _looks_passed(self) -> bool:
-        """Whether an exam is worth its time."""
+    def _is_ready(self) -> bool:
+        """Whether a look at him is worth its time."""
         return self.options.until_passed and self.learner.ready
+
+    def _looks_passed(self, diary: Diary) -> bool:
+        """Whether an exam is worth its time, which is four looks'; and of many exams with the same episodes one
+        is passed by chance, so these are others.
+        """
+        task = exam_of(self.phase, self.phase, self._beat)
+        if isinstance(task, TableExam):
+            return True
+        found = evaluate(self._robots_get(), self.contract, task, _LOOK, _OTHER_SEED)
+        diary.look(self.step, found)
+        return self.phase.passes(found)
 
     def _examine(self, diary: Diary) -> Evaluation:
         """Hold the exam of the phase, and those of all that he could before."""
@@ -253,13 +266,6 @@ class School:
             self.listener.on_news(f"Step {self.step:,} is kept, not published: {'; '.join(entry.forgot)}")
         return own
 
-    def _surely_passed(self, found: Evaluation) -> bool:
-        """Whether other episodes say so too: of many exams with the same ones, one is passed by chance."""
-        if not self.phase.surely_passes(found):
-            return False
-        own = actor(self.learner.average)
-        return self.phase.passes(evaluate(own, self.contract, self.phase.exam, found.episodes, _OTHER_SEED))
-
     @property
     def _beat(self) -> float | None:
         """Duration of the gait cycle that he is taught to walk at by now [s]; None: the contract's."""
@@ -268,7 +274,11 @@ class School:
     def _evaluate(self, task: Exam) -> Evaluation:
         if isinstance(task, TableExam):
             return evaluate_at_table(self._exporter.export(self._provenance()), self.contract, task)
-        return evaluate(actor(self.learner.average), self.contract, task)
+        return evaluate(self._robots_get(), self.contract, task)
+
+    def _robots_get(self) -> PolicyActor:
+        """What decides on robots by now."""
+        return PolicyActor(self._exporter.export(self._provenance()))
 
     def _passed_on(self) -> bool:
         """Publish the checkpoint of now if he has just shown that he forgot nothing; whether he has."""

@@ -57,7 +57,7 @@ class TrainerParameters:
     chunk: str = parameter("", "How action chunks are learnt: squared, flow or tokens; empty: the phase's own.")
     runs: str = parameter("runs", "Folder of the trainings.")
     brain: str = parameter("nano", "Size of the brain: nano, small or base.")
-    environments: int = parameter(256, "Simulations that run side by side.", 2, 100_000)
+    environments: int = parameter(0, "Simulations side by side; 0: as many as the phase takes.", 0, 100_000)
     randomization: str = parameter(
         "on",
         "Bodies and sensors that he learns in: off, as modelled; on; wide. With -p, in quotes: YAML takes a bare "

@@ -38,8 +38,8 @@ class TrainOptions:
     chunk: str = ""
     #: size of the brain: nano, small, base
     brain: str = "nano"
-    #: simulations that run side by side
-    environments: int = 256
+    #: simulations that run side by side; 0: as many as the phase takes
+    environments: int = 0
     #: bodies and sensors that he learns in: off (as modelled), on, wide; he is pushed in any case
     randomization: str = "on"
     #: time between two checkpoints [s]; each is published to the running brain, unless he may have forgotten what
@@ -54,7 +54,6 @@ class TrainOptions:
 
     def __post_init__(self) -> None:
         limits = {
-            "environments": (2, 100_000),
             "checkpoint_interval": (0.0, 86_400.0),
             "exam_interval": (0.0, 86_400.0),
             "keep": (1, 10_000),
@@ -62,6 +61,10 @@ class TrainOptions:
         for name, (low, high) in limits.items():
             if not low <= getattr(self, name) <= high:
                 raise JackError(f"{name} is {getattr(self, name)}; allowed: {low} to {high}.")
+        if self.environments and not 2 <= self.environments <= 100_000:
+            raise JackError(
+                f"environments is {self.environments}; allowed: 2 to 100000, or 0 for as many as the phase takes."
+            )
         if not (0 <= self.steps <= 10**12 and 0 <= self.seed < 2**63):
             raise JackError(f"steps ({self.steps}) and seed ({self.seed}) must not be negative or beyond reason.")
 

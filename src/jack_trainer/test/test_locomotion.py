@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from jack_contract.errors import ContractError
+from jack_contract.errors import ContractError, JackError
 from jack_contract.gait import Rhythm
 from jack_contract.rotation import xyzw_to_wxyz
 from jack_sim.randomization import OFF, ON, fixed
@@ -302,6 +302,26 @@ def test_drift_is_from_the_pace_and_starts_at_nothing(make_locomotion, monkeypat
     # 2 m/s^2: the pace was 0, 0.04, 0.08, 0.12, 0.16 m/s; each step takes 5 % of it and leaves 95 %
     expected = [0.0, -0.002, -0.0059, -0.011605, -0.01902475]
     np.testing.assert_allclose(drifts, [*expected, 0.0], atol=1e-12)
+
+
+def test_where_he_rests_is_an_average_that_starts_at_nothing(make_locomotion, monkeypatch):
+    """Over a second, in steps of 0.02 s: each leaves 98 % of it. Two noises of opposite sign do not count."""
+    still_start = {"start_velocity": 0.0, "start_joint_noise": 0.0}
+    environment = make_locomotion(2, push_interval=(9.0, 9.0), episode=0.1, **still_start)
+    freeze(environment, monkeypatch)
+    environment.reset()
+    ahead = environment._lean
+    for swing in (0.3, -0.3, 0.3, -0.3):
+        qvel = np.zeros((2, environment.world.batch.model.nv))
+        qvel[1, 0] = swing
+        environment.world.reset(np.arange(2), np.tile(environment.world.home, (2, 1)), qvel)
+        wait(environment, 1)
+    # of the weight's place 1 - 0.98^4 = 0.07763; of the swings 0.02 (-0.98^3 + 0.98^2 - 0.98 + 1) v sqrt(h / g)
+    point = 0.07763 * ahead - [0.00078416 * 0.3 * math.sqrt(environment.motion.height[1] / 9.81), 0.0]
+    expected = [0.07763 * np.linalg.norm(ahead), np.linalg.norm(point)]
+    np.testing.assert_allclose(environment.motion.resting_error, expected, atol=1e-6)
+    wait(environment, 2)  # the second one begins a new episode
+    np.testing.assert_allclose(environment.motion.resting_error[0], 0.02 * np.linalg.norm(ahead), rtol=1e-3)
 
 
 def test_the_truth_is_velocity_drift_and_slope_as_they_are_now(make_locomotion):
@@ -663,6 +683,18 @@ def test_a_state_dict_has_the_same_future_bit_for_bit(make_locomotion, bodies):
         ends += len(one.episode_lengths)
     assert ends >= 7
 
+
+
+def test_what_another_version_put_away_is_refused_with_a_sentence(make_locomotion):
+    environment = make_locomotion(count=2)
+    environment.reset()
+    state = environment.state_dict()
+    del state["push.felling"]
+    state["age"] = np.zeros(3, np.int64)
+    before = environment.state_dict()
+    with pytest.raises(JackError, match=r"another version of Jack: .*age, push\.felling .*--from"):
+        environment.load_state_dict(state)
+    np.testing.assert_equal(environment.state_dict(), before)
 
 def test_a_state_dict_holds_what_an_end_with_the_last_step_left(make_locomotion):
     environment = make_locomotion(3, episode=0.1, command=ASKED, still=0.0)

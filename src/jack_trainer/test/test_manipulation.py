@@ -118,6 +118,8 @@ def test_how_chunks_are_learnt_is_chosen_by_name(make_course, chunk, head, monke
     made = []
     monkeypatch.setattr(school, "PolicyExporter", lambda brain, **_: made.append(brain) or Nothing())
     monkeypatch.setattr(school, "evaluate_at_table", lambda *_: Evaluation(1, 1, 5.0, 1.0, done={"wave": 1.0}))
+    monkeypatch.setattr(school, "PolicyActor", lambda policy: policy)
+    monkeypatch.setattr(school, "evaluate", lambda *_: Evaluation(100, 97, 19.0, 60.0))
     make_course(chunk=chunk, steps=2 * BATCH).run()
     assert isinstance(made[0].chunk_head, head)
     with pytest.raises(JackError, match="Valid: squared, flow, tokens"):

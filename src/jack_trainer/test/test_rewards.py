@@ -22,6 +22,7 @@ def at_rest(count: int = 2) -> Motion:
         height=np.full(count, 0.7),
         target_height=0.7,
         standing_error=np.zeros(count),
+        resting_error=np.zeros(count),
         landing_error=np.zeros(count),
         idle=np.ones(count, bool),
         stepping=np.zeros(count, bool),
@@ -80,6 +81,8 @@ def test_standing_still_costs_nothing(name):
         ("yaw_rate", "drift", (9.0, 9.0), 1.0),
         ("height", "height", (0.62,), np.exp(-1.0)),  # 8 cm too low, one width
         ("capture", "standing_error", (0.05,), np.exp(-1.0)),
+        ("rest", "resting_error", (0.015,), np.exp(-1.0)),  # 1.5 cm from the middle of his feet, one width
+        ("rest", "stepping", (1.0,), 0.0),
         ("landing", "landing_error", (0.2,), 0.2),  # two widths: 1 / (1 + 4)
         ("landing", "landing", (0.0,), 0.0),  # a foot on its way up need not be anywhere
         ("capture", "stepping", (1.0,), 0.0),  # who steps is to leave the ground he stands on
@@ -156,6 +159,7 @@ def test_the_mirror_image_earns_the_same():
         height=random.random(count),
         target_height=0.7,
         standing_error=random.random(count),
+        resting_error=0.05 * random.random(count),
         landing_error=random.random(count),
         idle=random.random(count) < 0.5,
         stepping=random.random(count) < 0.5,

@@ -16,8 +16,6 @@ from jack_trainer import live_graph
 from jack_trainer.live_graph import Standing, run_graph
 from jack_trainer.session import TrainGoal
 
-#: Simulations side by side, where the command line does not say.
-ENVIRONMENTS = 256
 #: More steps than anybody takes.
 UNLIMITED = 10**12
 
@@ -49,7 +47,7 @@ class Train:
     teacher: Annotated[str, tyro.conf.arg(metavar="CHECKPOINT")] = ""
     # how action chunks are learnt, where a phase makes some: squared, flow or tokens
     chunk: str = ""
-    # simulations that he learns in side by side; 0: 256, with --env 16
+    # simulations that he learns in side by side; 0: as many as the phase takes, with --env 16
     environments: int = 0
     # size of the brain: nano, small or base
     brain: str = "nano"
@@ -91,8 +89,7 @@ class Train:
         return self.phase or self.phases or ("" if self.resume else "stand")
 
     def _live(self, resume: Path | None) -> int:
-        environments = self.environments or ENVIRONMENTS
-        given = {"runs": str(self.runs), "environments": str(environments), "brain": self.brain}
+        given = {"runs": str(self.runs), "environments": str(self.environments), "brain": self.brain}
         given |= {"randomization": self.randomization, "scene": self.scene, "parent": self.parent}
         given |= {name: ",".join(map(str, getattr(self, name))) for name in ("bags", "clips", "scenes")}
         given |= {"teacher": self.teacher, "chunk": self.chunk}
@@ -121,7 +118,7 @@ class Train:
                 teacher=Path(self.teacher) if self.teacher else None,
                 chunk=self.chunk,
                 brain=self.brain,
-                environments=self.environments or ENVIRONMENTS,
+                environments=self.environments,
                 randomization=self.randomization,
                 until_passed=self.until_passed,
             ),

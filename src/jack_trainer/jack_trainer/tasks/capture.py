@@ -24,18 +24,17 @@ _TAU, _STANCE = 0.26, 0.2
 APART = 0.13
 
 
-def standing_error(truth: Truth, height: Array, lean: Array) -> Float64:
-    """How far the feet are from where they would bring him back to the pose he stands in.
+def standing_point(truth: Truth, height: Array) -> Float64:
+    """Where the feet would have to be to bring him to rest.
 
     Args:
         truth: of N robots.
         height: pelvis over the lower foot, (N,) [m].
-        lean: from the middle between the feet to the centre of mass at rest, heading frame, (2,) [m].
 
     Returns:
-        Horizontal distance between the capture point and where it is at rest, (N,) [m].
+        The capture point, seen from the middle between his feet, heading frame, (N, 2) [m].
     """
-    return np.linalg.norm(_capture_point(truth, height, truth.feet.mean(axis=1)) - lean, axis=-1)
+    return _capture_point(truth, height, truth.feet.mean(axis=1))
 
 
 def landing_error(truth: Truth, height: Array, gait: GaitSpec, rhythm: Rhythm) -> Float64:

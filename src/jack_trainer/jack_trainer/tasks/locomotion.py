@@ -17,7 +17,7 @@ from jack_sim.batch import BatchWorld, Truth
 from jack_sim.randomizer import Randomizer
 from jack_sim.scene import REACH
 from jack_trainer.tasks.busy_arms import BusyArms
-from jack_trainer.tasks.capture import landing_error, standing_error
+from jack_trainer.tasks.capture import landing_error, standing_point
 from jack_trainer.tasks.environment import Observation, Transition
 from jack_trainer.tasks.lessons import LocomotionConfig
 from jack_trainer.tasks.memory import put_away, take_up
@@ -30,6 +30,8 @@ _FOLLOWING = 0.45
 _GROWTH = 0.1
 #: How much growth a fall costs him who falls [s].
 _FALL = 2.0
+#: Time constant of the average of where his capture point is [s].
+_REST = 1.0
 
 
 class Locomotion:
@@ -69,7 +71,7 @@ class Locomotion:
         self._pushes = Pushes(self.count, config.again, self._randomizer, self._random)
         self._return = np.zeros(self.count)
         self._feet = np.zeros((self.count, 2, 3))
-        self._drift = np.zeros((self.count, 3))
+        self._drift, self._rest = np.zeros((self.count, 3)), np.zeros((self.count, 2))
         home = world.truth()
         self._height = float(home.position[0, 2] - home.feet[0, :, 2].min())
         self._lean = home.centre_of_mass[0, :2] - home.feet[0, :, :2].mean(axis=0)
@@ -171,6 +173,7 @@ class Locomotion:
             "frames": self._history.frames,
             "feet": self._feet,
             "drift": self._drift,
+            "rest": self._rest,
             "action": self._action,
             "slope": self.world.slope,
             "command": self._command.velocity,
@@ -195,6 +198,8 @@ class Locomotion:
         # Hips sway and turn with every step: what counts is where he gets to in half a cycle.
         moved = np.concatenate((truth.velocity[:, :2], state.angular_velocity[:, 2:]), axis=-1)
         self._drift += 2 * self._period / gait.period * (moved - self._rhythm.pace - self._drift)
+        point = standing_point(truth, height)
+        self._rest += self._period / _REST * (point - self._rest)
         stepping = gait.stepping(self._rhythm)
         upright = (height > config.fall_height) & (gravity[:, 2] < -np.cos(config.fall_tilt))
         return Motion(
@@ -204,7 +209,8 @@ class Locomotion:
             angular_velocity=state.angular_velocity,
             height=height,
             target_height=self._height,
-            standing_error=standing_error(truth, height, self._lean),
+            standing_error=np.linalg.norm(point - self._lean, axis=-1),
+            resting_error=np.linalg.norm(self._rest, axis=-1),
             landing_error=landing_error(truth, height, gait, self._rhythm),
             idle=~gait.walks(self._rhythm.pace),
             stepping=stepping,
@@ -250,7 +256,8 @@ class Locomotion:
         qvel[:, :3] = self._random.uniform(-config.start_velocity, config.start_velocity, (k, 3))
         self._randomizer.draw(ids)
         world.reset(ids, qpos, qvel)
-        self._action[ids], self._age[ids], self._return[ids], self._drift[ids] = 0.0, 0, 0.0, 0.0
+        self._action[ids], self._age[ids], self._return[ids] = 0.0, 0, 0.0
+        self._drift[ids], self._rest[ids] = 0.0, 0.0
         self._pushes.begin(ids)
         self._arms.begin(ids, config.busy)
         self._stands[ids] = self._random.uniform(size=k) < config.standing

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from jack_contract.errors import JackError
 from jack_contract.observation import History
 from jack_sim.randomizer import Randomizer
 
@@ -24,7 +25,18 @@ def put_away(bodies: Randomizer, arrays: Mapping[str, NDArray[Any]]) -> dict[str
 def take_up(
     state: Mapping[str, NDArray[Any]], bodies: Randomizer, history: History, arrays: Mapping[str, NDArray[Any]]
 ) -> None:
-    """Fill an environment's arrays, the history's frames among them, and its bodies, with what was `put_away`."""
+    """Fill an environment's arrays, the history's frames among them, and its bodies, with what was `put_away`.
+
+    Raises:
+        JackError: another version of Jack put it away: some of the arrays are missing, or have another shape.
+    """
+    strange = [name for name, array in arrays.items() if np.shape(state.get(name)) != array.shape]
+    if strange:
+        raise JackError(
+            f"This training was begun by another version of Jack: of its environments, {', '.join(strange)} "
+            "is missing or has another shape. Begin it anew, or go on from its policy in a training of its own: "
+            "./jack train --from CHECKPOINT."
+        )
     bodies.load_state_dict(
         {name.removeprefix(_BODY): array for name, array in state.items() if name.startswith(_BODY)}
     )

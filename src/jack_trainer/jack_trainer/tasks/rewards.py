@@ -33,6 +33,8 @@ class Motion:
     target_height: float
     #: horizontal distance of the capture point from where it is at rest, (N,) [m]
     standing_error: Array
+    #: how far it has been from the middle between the feet of late, its average over a second, (N,) [m]
+    resting_error: Array
     #: horizontal distance of the swinging foot from where it must land, (N,) [m]
     landing_error: Array
     #: nothing is asked for but to stand, (N,)
@@ -94,6 +96,8 @@ TERMS: dict[str, Term] = {
     "height": lambda m: _closeness((m.height - m.target_height) ** 2, 0.08),
     # With twice the width he is as content a few cm behind, and falls over his heels when he is pushed there.
     "capture": lambda m: _closeness(m.standing_error**2, 0.05) * ~m.stepping,
+    # An average knows a cm from the middle, whatever noise and pushes do to the single moments.
+    "rest": lambda m: _closeness(m.resting_error**2, 0.015) * ~m.stepping,
     "landing": lambda m: _nearness(m.landing_error**2, 0.1) * m.landing,
     "clearance": lambda m: _closeness((m.foot_height - m.foot_target) ** 2, 0.03).mean(axis=-1),
     "pose": _pose,
@@ -118,6 +122,7 @@ class RewardWeights:
     yaw_rate: float = 2.0
     height: float = 0.5
     capture: float = 6.0
+    rest: float = 0.0
     landing: float = 8.0
     clearance: float = 3.0
     pose: float = -0.3
