@@ -23,6 +23,16 @@ def test_wide_is_nowhere_narrower_than_on_and_both_hold_what_is_modelled():
         assert wide_low <= low <= off <= high <= wide_high, name
 
 
+@given(st.floats(0, 1))
+def test_a_narrowed_table_reaches_only_so_far_from_the_model(share):
+    table = ON.narrowed(share)
+    # a mass of 0.9 to 1.1 times the model's, a payload of -1 to 3 kg
+    np.testing.assert_allclose(table.mass, (1 - 0.1 * share, 1 + 0.1 * share))
+    np.testing.assert_allclose(table.payload, (-share, 3 * share))
+    for one in (0.0, 1.0):
+        assert ON.narrowed(one) == {0.0: OFF, 1.0: ON}[one] and OFF.narrowed(one) == OFF
+
+
 def test_an_unknown_name_lists_those_there_are():
     with pytest.raises(UnknownNameError, match="off, on, wide"):
         Randomization.named("wild")

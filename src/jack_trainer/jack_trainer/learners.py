@@ -104,9 +104,8 @@ def _in_full(taught: Phase) -> Phase:
 
 
 def _task(taught: Phase, options: TrainOptions) -> LocomotionConfig:
-    """The phase's task in the bodies that the options ask for; its pushes stay."""
+    """The phase's task in the bodies that the options ask for, as far as it takes them; its pushes stay."""
     own = taught.task.randomization
-    bodies = replace(
-        Randomization.named(options.randomization), push_speed=own.push_speed, push_interval=own.push_interval
-    )
+    bodies = Randomization.named(options.randomization).narrowed(taught.task.bodies)
+    bodies = replace(bodies, push_speed=own.push_speed, push_interval=own.push_interval)
     return replace(taught.task, randomization=bodies)

@@ -107,7 +107,7 @@ PHASES: dict[str, Phase] = {
         STAND,
         EXAM,
         PPOConfig(divergence=0.04, last_divergence=0.005, polish_from=0.3, calming=0.01),
-        steps=500_000,
+        steps=600_000,
         survival=0.95,
         noise=1.0,
         environments=128,

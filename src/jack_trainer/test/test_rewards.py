@@ -81,7 +81,7 @@ def test_standing_still_costs_nothing(name):
         ("yaw_rate", "drift", (9.0, 9.0), 1.0),
         ("height", "height", (0.62,), np.exp(-1.0)),  # 8 cm too low, one width
         ("capture", "standing_error", (0.05,), np.exp(-1.0)),
-        ("rest", "resting_error", (0.015,), np.exp(-1.0)),  # 1.5 cm from the middle of his feet, one width
+        ("rest", "resting_error", (0.03,), np.exp(-1.0)),  # 3 cm from the middle of his feet, one width
         ("rest", "stepping", (1.0,), 0.0),
         ("landing", "landing_error", (0.2,), 0.2),  # two widths: 1 / (1 + 4)
         ("landing", "landing", (0.0,), 0.0),  # a foot on its way up need not be anywhere

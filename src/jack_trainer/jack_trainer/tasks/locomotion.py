@@ -31,7 +31,7 @@ _GROWTH = 0.1
 #: How much growth a fall costs him who falls [s].
 _FALL = 2.0
 #: Time constant of the average of where his capture point is [s].
-_REST = 1.0
+_REST = 0.5
 
 
 class Locomotion:

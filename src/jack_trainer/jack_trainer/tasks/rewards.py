@@ -33,7 +33,7 @@ class Motion:
     target_height: float
     #: horizontal distance of the capture point from where it is at rest, (N,) [m]
     standing_error: Array
-    #: how far it has been from the middle between the feet of late, its average over a second, (N,) [m]
+    #: how far it has been from the middle between the feet of late, an average over half a second, (N,) [m]
     resting_error: Array
     #: horizontal distance of the swinging foot from where it must land, (N,) [m]
     landing_error: Array
@@ -96,8 +96,9 @@ TERMS: dict[str, Term] = {
     "height": lambda m: _closeness((m.height - m.target_height) ** 2, 0.08),
     # With twice the width he is as content a few cm behind, and falls over his heels when he is pushed there.
     "capture": lambda m: _closeness(m.standing_error**2, 0.05) * ~m.stepping,
-    # An average knows a cm from the middle, whatever noise and pushes do to the single moments.
-    "rest": lambda m: _closeness(m.resting_error**2, 0.015) * ~m.stepping,
+    # An average tells a cm from the middle, whatever noise does to the single moments. Over longer, and narrower, he
+    # is paid for leaning the other way after a push.
+    "rest": lambda m: _closeness(m.resting_error**2, 0.03) * ~m.stepping,
     "landing": lambda m: _nearness(m.landing_error**2, 0.1) * m.landing,
     "clearance": lambda m: _closeness((m.foot_height - m.foot_target) ** 2, 0.03).mean(axis=-1),
     "pose": _pose,
