@@ -684,7 +684,6 @@ def test_a_state_dict_has_the_same_future_bit_for_bit(make_locomotion, bodies):
     assert ends >= 7
 
 
-
 def test_what_another_version_put_away_is_refused_with_a_sentence(make_locomotion):
     environment = make_locomotion(count=2)
     environment.reset()
@@ -695,6 +694,7 @@ def test_what_another_version_put_away_is_refused_with_a_sentence(make_locomotio
     with pytest.raises(JackError, match=r"another version of Jack: .*age, push\.felling .*--from"):
         environment.load_state_dict(state)
     np.testing.assert_equal(environment.state_dict(), before)
+
 
 def test_a_state_dict_holds_what_an_end_with_the_last_step_left(make_locomotion):
     environment = make_locomotion(3, episode=0.1, command=ASKED, still=0.0)

@@ -30,7 +30,7 @@ def take_up(
     Raises:
         JackError: another version of Jack put it away: some of the arrays are missing, or have another shape.
     """
-    strange = [name for name, array in arrays.items() if np.shape(state.get(name)) != array.shape]
+    strange = [name for name, array in arrays.items() if name not in state or state[name].shape != array.shape]
     if strange:
         raise JackError(
             f"This training was begun by another version of Jack: of its environments, {', '.join(strange)} "
