@@ -511,7 +511,7 @@ def test_other_bodies_are_pushed_as_well(make_school):
     task = PHASES["stand"].task.randomization
     pushes = {"push_interval": task.push_interval, "push_speed": task.push_speed}
     tables = [make_school(randomization=name).learner.environment.config.randomization for name in RANDOMIZATIONS]
-    assert tables == [replace(table.narrowed(0.3), **pushes) for table in RANDOMIZATIONS.values()]
+    assert tables == [replace(table.narrowed(0.1), **pushes) for table in RANDOMIZATIONS.values()]
     walks = make_school(phase="walk").learner.environment.config.randomization
     assert walks == PHASES["walk"].task.randomization == RANDOMIZATIONS["on"]  # all of them
 

@@ -96,8 +96,8 @@ TERMS: dict[str, Term] = {
     "height": lambda m: _closeness((m.height - m.target_height) ** 2, 0.08),
     # With twice the width he is as content a few cm behind, and falls over his heels when he is pushed there.
     "capture": lambda m: _closeness(m.standing_error**2, 0.05) * ~m.stepping,
-    # An average tells a cm from the middle, whatever noise does to the single moments. One over longer would pay for
-    # leaning the other way after a push.
+    # An average tells a cm from the middle, whatever noise does to the single moments. One over longer would pay
+    # for leaning the other way after a push.
     "rest": lambda m: _closeness(m.resting_error**2, 0.03) * ~m.stepping,
     "landing": lambda m: _nearness(m.landing_error**2, 0.1) * m.landing,
     "clearance": lambda m: _closeness((m.foot_height - m.foot_target) ** 2, 0.03).mean(axis=-1),
