@@ -66,7 +66,14 @@ class LocomotionConfig:
 #: Soles reach 12 cm to each side of their middle, and a push of 0.5 m/s takes his capture point 13 cm away: who
 #: rests half a cm ahead of it falls over his toes, half a cm behind it over his heels, one time of three. Where his
 #: weight is somewhere else than he can feel nobody rests as well as that, and such falls teach nothing.
-STAND = LocomotionConfig(curriculum=0.3, again=0.5, bodies=0.1, weights=RewardWeights(rest=4.0))
+#: Nor do pushes that nobody survives, which would come again and again.
+STAND = LocomotionConfig(
+    curriculum=0.3,
+    again=0.5,
+    bodies=0.1,
+    randomization=replace(ON, push_speed=(0.3, 0.52)),
+    weights=RewardWeights(rest=4.0),
+)
 _EXAM_PUSHES = {"push_interval": (4.0, 4.0), "push_speed": (0.5, 0.5)}
 #: What he is examined on: a push of 0.5 m/s every 4 s, from a quiet start.
 EXAM = LocomotionConfig(
