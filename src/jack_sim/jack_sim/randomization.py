@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import Field, dataclass, field, fields
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 from jack_contract.errors import JackError, UnknownNameError
@@ -210,13 +210,13 @@ class Randomization:
 
     def narrowed(self, share: float) -> Randomization:
         """Ranges that reach only this share of the way from the model's own values, 0 to 1."""
+        return Randomization(**{row.name: self.reach(row.name, share) for row in fields(self)})
 
-        def narrow(row: Field[Any]) -> Range:
-            off = row.metadata["off"]
-            low, high = getattr(self, row.name)
-            return off + share * (low - off), off + share * (high - off)
-
-        return Randomization(**{row.name: narrow(row) for row in fields(self)})
+    def reach(self, name: str, share: float) -> Range:
+        """Least and greatest value of a quantity that reaches only this share of the way from the model's own."""
+        rest = (1.0 - share) * getattr(OFF, name)[0]
+        low, high = (rest + share * value for value in getattr(self, name))
+        return low, high
 
     @property
     def active(self) -> frozenset[str]:

@@ -119,10 +119,7 @@ class Randomizer:
 
     def _range(self, name: str) -> Range:
         """Least and greatest value of a quantity by now."""
-        modelled: float = getattr(OFF, name)[0]
-        rest = (1.0 - self.share) * modelled
-        low, high = (rest + self.share * value for value in getattr(self.randomization, name))
-        return low, high
+        return self.randomization.reach(name, self.share)
 
     def targets(self, targets: Array) -> Array:
         """Joint targets (N, n) [rad] in the frames of the encoders as true joint angles, (N, n) [rad]."""

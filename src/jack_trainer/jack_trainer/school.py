@@ -121,12 +121,10 @@ class School:
                     saved = self.seconds
                 pause = self.options.exam_interval * max(1.0, self.seconds / _YOUNG)
                 if self.seconds - examined >= pause and self._is_ready():
-                    looks = self._looks_passed(diary)
-                    if looks or self.gate.guards:  # who is guarded is published after an exam only
-                        evaluation = self._examine(diary)
-                        if self._passed_on() and looks and self.phase.surely_passes(evaluation):
-                            reason = "passed"
-                            break
+                    evaluation, passed = self._try(diary)
+                    if passed:
+                        reason = "passed"
+                        break
                     examined = time.monotonic() - begun
                 self.seconds = time.monotonic() - begun
             if reason == "steps":
@@ -247,14 +245,23 @@ class School:
         """Whether a look at him is worth its time."""
         return self.options.until_passed and self.learner.ready
 
-    def _looks_passed(self, diary: Diary) -> bool:
-        """Whether an exam is worth its time, which is four looks'; and of many exams with the same episodes one
-        is passed by chance, so these are others.
+    def _try(self, diary: Diary) -> tuple[Evaluation | None, bool]:
+        """What came of an exam, if one was worth its time, and whether he has passed.
+
+        Who is guarded has one in any case: nothing of his is published without.
         """
+        looks = self._looks_passed(diary)
+        if not (looks or self.gate.guards):
+            return None, False
+        found = self._examine(diary)
+        return found, self._passed_on() and looks and self.phase.surely_passes(found)
+
+    def _looks_passed(self, diary: Diary) -> bool:
+        """Whether a few episodes say so: not the exam's, for of many exams with the same one is passed by chance."""
         task = exam_of(self.phase, self.phase, self._beat)
         if isinstance(task, TableExam):
             return True
-        found = evaluate(self._robots_get(), self.contract, task, _LOOK, _OTHER_SEED)
+        found = evaluate(PolicyActor(self._policy()), self.contract, task, _LOOK, _OTHER_SEED)
         diary.look(self.step, found)
         return self.phase.passes(found)
 
@@ -273,12 +280,12 @@ class School:
 
     def _evaluate(self, task: Exam) -> Evaluation:
         if isinstance(task, TableExam):
-            return evaluate_at_table(self._exporter.export(self._provenance()), self.contract, task)
-        return evaluate(self._robots_get(), self.contract, task)
+            return evaluate_at_table(self._policy(), self.contract, task)
+        return evaluate(PolicyActor(self._policy()), self.contract, task)
 
-    def _robots_get(self) -> PolicyActor:
-        """What decides on robots by now."""
-        return PolicyActor(self._exporter.export(self._provenance()))
+    def _policy(self) -> bytes:
+        """The file that robots would get by now."""
+        return self._exporter.export(self._provenance())
 
     def _passed_on(self) -> bool:
         """Publish the checkpoint of now if he has just shown that he forgot nothing; whether he has."""
@@ -293,7 +300,7 @@ class School:
 
     def save(self) -> Path:
         """Write a checkpoint with its policy file, published if there is nothing to forget; returns its folder."""
-        policy, guarded = self._exporter.export(self._provenance()), self.gate.guards
+        policy, guarded = self._policy(), self.gate.guards
         numbers = storage.Numbers(
             **self.learner.numbers().model_dump(),
             phase=self.phase.name,

@@ -225,7 +225,9 @@ def test_nothing_is_taught_on_top_of_what_forgot(make_course, exams, monkeypatch
 
 def test_an_exam_in_the_middle_publishes_and_passes_only_who_forgot_nothing(make_course, exams, monkeypatch):
     """After the second update he walks, but has forgotten to stand: the phase goes on, robots keep the first."""
-    exams.update(stand=[0.97, 0.97, 0.5, 0.97], walk=[0.5, 0.5, 1.0, 1.0, 1.0, 1.0])
+    exams.update(
+        stand=[0.97, 0.97, 0.5, 0.97], walk=[0.5, 1.0, 1.0, 1.0, 1.0, 1.0]
+    )  # a look that fails, though the exam would not
     monkeypatch.setattr(school.School, "_is_ready", lambda student: student.phase.name == "walk")
     notes = Notes()
     result = make_course(notes, updates=5, until_passed=True).run()

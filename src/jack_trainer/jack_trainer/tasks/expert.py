@@ -254,6 +254,7 @@ class _Progress:
         self.origin = np.zeros((n, 3))
 
     def put(self, index: int, plan: Plan, origin: Float64) -> None:
+        """Robot `index` begins a plan for a thing that is at `origin` (3,) [m] now."""
         self.plans[index], self.side[index] = plan, plan.side
         self.stations[index], self.station[index] = len(plan.stations), 0
         self.origin[index], self.fresh[index] = origin, True
