@@ -257,7 +257,7 @@ class School:
         return found, self._passed_on() and looks and self.phase.surely_passes(found)
 
     def _looks_passed(self, diary: Diary) -> bool:
-        """Whether a few episodes say so: not the exam's, for of many exams with the same one is passed by chance."""
+        """Whether a few episodes say so; others than the exam has, for of many exams one is passed by chance."""
         task = exam_of(self.phase, self.phase, self._beat)
         if isinstance(task, TableExam):
             return True
