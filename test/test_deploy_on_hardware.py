@@ -28,10 +28,13 @@ from nav_msgs.msg import Odometry
 from rclpy.context import Context
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
+from rclpy.qos import DurabilityPolicy, QoSProfile
+from std_msgs.msg import String
 from std_srvs.srv import Trigger
 
 from jack_brain.policy_file import SEAL_SIZE, seal
 from jack_launch.graphs import pretrained_policy
+from jack_sim.gantry import GantryMode
 
 sys.path.insert(0, str(Path(__file__).parent))
 from hardware import start_body
@@ -48,6 +51,7 @@ WALK, SPEED, FAR = 8.0, 0.4, 1.5
 LATE, ATTEMPTS = "No new sensor readings", 3
 #: Of a policy that is offered [s].
 TRIAL = 2.0
+LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 
 
 class Onlooker:
@@ -59,14 +63,15 @@ class Onlooker:
         self.node = Node("onlooker", context=self.context)
         self.executor = SingleThreadedExecutor(context=self.context)
         self.executor.add_node(self.node)
-        self.brain, self.driver, self.odometry = BrainStatus(), DriverStatus(), Odometry()
+        self.brain, self.driver, self.odometry, self.gantry = BrainStatus(), DriverStatus(), Odometry(), String()
         self.velocity = self.node.create_publisher(Twist, "cmd_vel", 10)
-        for kind, topic, name in (
-            (BrainStatus, "brain/status", "brain"),
-            (DriverStatus, "driver/status", "driver"),
-            (Odometry, "world/odom", "odometry"),
+        for kind, topic, name, qos in (
+            (BrainStatus, "brain/status", "brain", 10),
+            (DriverStatus, "driver/status", "driver", 10),
+            (Odometry, "world/odom", "odometry", 10),
+            (String, "world/sim/gantry", "gantry", LATCHED),
         ):
-            self.node.create_subscription(kind, topic, lambda message, name=name: setattr(self, name, message), 10)
+            self.node.create_subscription(kind, topic, lambda message, name=name: setattr(self, name, message), qos)
 
     def until(self, condition: Callable[[], object], what: str, seconds: float = PATIENCE) -> None:
         deadline = time.monotonic() + seconds
@@ -164,12 +169,16 @@ def sibling(policy: bytes) -> bytes:
 
 
 def begin(onlooker: Onlooker, commands: Ours | Ros2) -> None:
-    """Wait until he is driven, and has been for a while; where a reading was late, do as an operator would."""
+    """Wait until he is driven and on his feet, and has been for a while.
+
+    Where a reading was late, do as an operator would: he may have fallen, and be let down anew.
+    """
     since = time.monotonic()
 
     def begun() -> bool:
         nonlocal since
-        if onlooker.brain.mode != JointCommand.RUN or onlooker.driver.state != DriverStatus.DRIVING:
+        driven = onlooker.brain.mode == JointCommand.RUN and onlooker.driver.state == DriverStatus.DRIVING
+        if not driven or onlooker.gantry.data != GantryMode.RELEASED:
             since = time.monotonic()
         if onlooker.brain.state == BrainStatus.FAULT:
             commands.trigger("brain/reset_fault")
