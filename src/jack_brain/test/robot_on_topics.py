@@ -209,7 +209,8 @@ class RobotOnTopics:
     def close(self) -> None:
         """Leave."""
         self._closed = True
+        spinning, sending = self.threads
+        sending.join(timeout=2.0)  # it publishes until it sees that it is over
         rclpy.shutdown(context=self.context)
-        for thread in self.threads:
-            thread.join(timeout=2.0)
+        spinning.join(timeout=2.0)
         self.node.destroy_node()  # else what is latched stays, where a failed test keeps the node

@@ -86,6 +86,13 @@ def test_the_foot_that_swings_decides(signal, right):
     assert Symmetry(CONTRACT).right(frames).tolist() == [right] * len(frames)
 
 
+def test_at_rest_no_foot_is_next():
+    symmetry = Symmetry(CONTRACT)
+    for signal, rests in (((0.0, 0.0), True), ((0.0, 1.0), False), ((1e-16, -1.0), False), ((0.5, 0.8), False)):
+        frames, _ = inputs(signal)
+        assert symmetry.at_rest(frames).tolist() == [rests] * len(frames)
+
+
 def test_at_rest_and_on_the_left_foot_it_changes_nothing():
     for signal in ((0.0, 0.0), (0.7, 0.7)):
         given = inputs(signal)

@@ -72,7 +72,8 @@ def _seeing(taught: Phase, config: SeeingConfig, start: Start, options: TrainOpt
     brain, sources, beat = start.brain, start.sources, start.gait_period
     file = start.folder / "walked.npy"
     walking = rehearsal(brain, lambda: _locomotion(_in_full(taught), brain, options, beat), file)
-    return Seeing(brain, sources.shown, config, options.seed, sources.kept, walking)
+    config = replace(config, batch=options.batch or config.batch)
+    return Seeing(brain, sources.shown, config, options.seed, sources.kept, walking, device=options.device)
 
 
 def _policy(teacher: Path, options: TrainOptions, brain: Brain) -> Path:

@@ -106,11 +106,10 @@ PHASES: dict[str, Phase] = {
         "stand",
         STAND,
         EXAM,
-        PPOConfig(divergence=0.04, last_divergence=0.005, polish_from=0.3, calming=0.01),
-        steps=600_000,
+        PPOConfig(divergence=0.04, last_divergence=0.005, polish_from=0.3, calming=0.01, mirror=0.2),
+        steps=800_000,
         survival=0.95,
         noise=1.0,
-        environments=128,
     ),
     "walk": Phase(
         "walk",

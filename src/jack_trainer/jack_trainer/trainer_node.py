@@ -29,7 +29,7 @@ from jack_contract.errors import JackError
 from jack_contract.parameters import check, declare, parameter
 from jack_sim.randomization import RANDOMIZATIONS
 from jack_trainer.lesson import Lesson
-from jack_trainer.training import PolicyFile, Progress, TrainOptions
+from jack_trainer.training import DEVICES, PolicyFile, Progress, TrainOptions
 
 LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL, reliability=ReliabilityPolicy.RELIABLE)
 #: A larger policy file is not sent, only where it lies [bytes].
@@ -55,6 +55,12 @@ class TrainerParameters:
     scenes: tuple[str, ...] = parameter((), "Folders of scenes, for the phases that learn from some.")
     teacher: str = parameter("", "Checkpoint, run or policy that corrects who clones demonstrations; empty: none.")
     chunk: str = parameter("", "How action chunks are learnt: squared, flow or tokens; empty: the phase's own.")
+    batch: int = parameter(0, "Samples of a step of learning from scenes; 0: as the phase has it.", 0, 1_000_000)
+    device: str = parameter(
+        "auto",
+        "Where he learns from scenes: cpu, cuda, or auto, which is cuda where there is one.",
+        choices=DEVICES,
+    )
     runs: str = parameter("runs", "Folder of the trainings.")
     brain: str = parameter("nano", "Size of the brain: nano, small or base.")
     environments: int = parameter(0, "Simulations side by side; 0: as many as the phase takes.", 0, 100_000)
@@ -135,6 +141,8 @@ class TrainerNode(Node):
                 scenes=tuple(map(Path, own.scenes)),
                 teacher=Path(own.teacher) if own.teacher else None,
                 chunk=own.chunk,
+                batch=own.batch,
+                device=own.device,
                 brain=own.brain,
                 environments=own.environments,
                 randomization=own.randomization,

@@ -6,7 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from jack_contract.errors import JackError
+from jack_contract.errors import JackError, UnknownNameError
+
+#: Where a network may learn, see `device.device_named`.
+AUTO = "auto"
+DEVICES = (AUTO, "cpu", "cuda")
 
 
 @dataclass(frozen=True)
@@ -40,6 +44,11 @@ class TrainOptions:
     brain: str = "nano"
     #: simulations that run side by side; 0: as many as the phase takes
     environments: int = 0
+    #: samples of one step of learning from demonstrations that are seen; 0: as many as the phase takes
+    batch: int = 0
+    #: where that is learnt: cpu, cuda, or auto, which is cuda where there is one; bodies are simulated and all else
+    #: is learnt on the processor
+    device: str = AUTO
     #: bodies and sensors that he learns in: off (as modelled), on, wide; he is pushed in any case
     randomization: str = "on"
     #: time between two checkpoints [s]; each is published to the running brain, unless he may have forgotten what
@@ -57,10 +66,13 @@ class TrainOptions:
             "checkpoint_interval": (0.0, 86_400.0),
             "exam_interval": (0.0, 86_400.0),
             "keep": (1, 10_000),
+            "batch": (0, 1_000_000),
         }
         for name, (low, high) in limits.items():
             if not low <= getattr(self, name) <= high:
                 raise JackError(f"{name} is {getattr(self, name)}; allowed: {low} to {high}.")
+        if self.device not in DEVICES:
+            raise UnknownNameError("device", self.device, DEVICES)
         if self.environments and not 2 <= self.environments <= 100_000:
             raise JackError(
                 f"environments is {self.environments}; allowed: 2 to 100000, or 0 for as many as the phase takes."

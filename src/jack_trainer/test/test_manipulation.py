@@ -76,7 +76,8 @@ def make_course(monkeypatch, tmp_path, folder):
 def test_who_walks_is_taught_to_follow_and_his_file_says_with_which_words_and_scenes(make_course, folder):
     before = set(threading.enumerate())
     result = make_course().run()
-    assert "prefetch" not in {thread.name for thread in set(threading.enumerate()) - before}
+    left = set(threading.enumerate()) - before
+    assert not any(thread.name.startswith("prefetch") for thread in left)
     assert result.reason == "steps" and not result.forgot  # he has learnt nothing in three iterates
     policy = Policy.load(result.policy, CONTRACT, PolicyLimits(period_share=10.0, look=10.0))
     assert policy.follows and policy.phase == "manipulation" and policy.words == default_tokenizer().digest

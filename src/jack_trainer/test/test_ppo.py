@@ -7,10 +7,11 @@ import pytest
 import torch
 from scipy import stats
 
-from jack_brain.network.brain import Inputs
+from jack_brain.network.brain import Brain, Inputs, Output
 from jack_trainer.rl.episodes import EpisodeLog
 from jack_trainer.rl.gaussian import divergence, entropy, log_probability
 from jack_trainer.rl.ppo import BreakdownError
+from jack_trainer.rl.ppo_loss import asymmetry
 from jack_trainer.rl.rollout import Samples
 from jack_trainer.tasks.environment import Observation, Transition
 
@@ -54,6 +55,60 @@ def test_divergence_is_torchs_and_nothing_between_a_policy_and_itself():
     expected = torch.distributions.kl_divergence(before, after).sum(-1).mean()
     torch.testing.assert_close(divergence(old, old_log_std, new, log_std), expected)
     assert float(divergence(old, old_log_std, old, old_log_std)) == 0.0
+
+
+# -- left and right
+
+
+def at_rest(contract, resting: bool = True) -> Samples:
+    """Eight samples of bodies that all are otherwise."""
+    observation, generator = contract.observation, torch.Generator().manual_seed(0)
+    frames = torch.randn(8, observation.history, observation.frame_size, generator=generator)
+    frames[:, :, observation.slices()["gait"]] = 0.0 if resting else 0.7
+    count = contract.robot.count
+    others = {name: torch.zeros(8) for name in ("log_probability", "value", "advantage", "returns")}
+    return Samples(frames, torch.zeros(8, 3), torch.zeros(8, count), mean=torch.zeros(8, count), **others)
+
+
+def test_asymmetry_by_hand(contract):
+    """Who always does 0.3 at the left hip's roll and 0.1 at the right one's."""
+    brain, part = Brain(contract, std=0.5), at_rest(contract)
+    left, right = (contract.robot.joint_names.index(f"{side}_hip_roll") for side in ("left", "right"))
+    mean = torch.zeros(8, contract.robot.count)
+    mean[:, left], mean[:, right] = 0.3, 0.1
+    brain.forward = lambda given, value: Output(mean[: len(given.proprioception)], None)
+    sign = float(contract.robot.mirror_sign[left])
+    # apart by 0.3 - sign 0.1 and 0.1 - sign 0.3, in deviations of 0.5
+    expected = ((0.3 - sign * 0.1) / 0.5) ** 2 + ((0.1 - sign * 0.3) / 0.5) ** 2
+    assert float(asymmetry(brain, part, mean)) == pytest.approx(expected)
+
+
+def test_where_a_foot_swings_left_and_right_are_one_already(contract):
+    brain, part = Brain(contract), at_rest(contract, resting=False)
+    mean = brain(Inputs(part.proprioception, part.command)).mean
+    assert float(asymmetry(brain, part, mean).detach()) == 0.0
+
+
+def test_a_mirror_loss_makes_left_and_right_one_at_rest(contract):
+    torch.manual_seed(0)
+    brain, part = Brain(contract), at_rest(contract)
+    with torch.no_grad():
+        brain.action_head.linear.weight.mul_(30.0)  # a new brain does next to nothing
+
+    def apart() -> torch.Tensor:
+        return asymmetry(brain, part, brain(Inputs(part.proprioception, part.command)).mean)
+
+    first, optimiser = float(apart().detach()), torch.optim.Adam(brain.parameters(), lr=1e-3)
+    for _ in range(20):
+        optimiser.zero_grad()
+        apart().backward()
+        optimiser.step()
+    assert 0 < float(apart().detach()) < 0.2 * first
+
+
+def test_who_has_no_sides_has_no_asymmetry(contract):
+    brain, part = Brain(contract, symmetric=False), at_rest(contract)
+    assert float(asymmetry(brain, part, torch.ones(8, contract.robot.count))) == 0.0
 
 
 # -- learning

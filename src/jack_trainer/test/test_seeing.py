@@ -13,6 +13,7 @@ from jack_brain.chunk import DARKNESS, ChunkSpec, arm_columns
 from jack_brain.network.brain import Brain, Inputs
 from jack_contract.contract import default_contract
 from jack_contract.errors import JackError
+from jack_trainer.device import device_named
 from jack_trainer.imitation.augment import AugmentConfig, augment
 from jack_trainer.imitation.prefetch import Prefetch
 from jack_trainer.imitation.scenes import SceneSamples, map_scenes
@@ -147,9 +148,14 @@ def test_what_goes_wrong_while_a_batch_is_made_is_raised_where_it_is_taken():
     broken = Prefetch(lambda number: 1 // 0)
     with pytest.raises(ZeroDivisionError):
         broken.take()
-    with pytest.raises(RuntimeError, match="Nobody makes"):
-        broken.take()
     broken.close()
+
+
+def test_batches_come_in_order_however_many_threads_make_them():
+    """Of two threads one sleeps over every even batch."""
+    ready = Prefetch(lambda number: time.sleep(0.02 * (number % 2 == 0)) or number, threads=2)
+    assert [ready.take() for _ in range(20)] == list(range(20))
+    ready.close()
 
 
 # -- learning
@@ -303,3 +309,42 @@ def test_he_finds_what_is_named_and_another_sentence_moves_his_hand():
                 told = 10 * learner.average.chunk_head(answer)[0][0, 0, :2].numpy() + 32
             right.append(np.linalg.norm(places - told, axis=1).argmin() == kind)
     assert np.mean(right) > 0.9
+
+
+# -- elsewhere
+
+
+def test_a_graphics_card_that_is_not_there_is_refused_with_what_is(tables, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(JackError, match=r"finds no graphics card here.*Allowed here: cpu, auto"):
+        Seeing(brain(), [tables], QUICK, seed=0, device="cuda")
+    assert device_named("auto") == device_named("cpu") == torch.device("cpu")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    assert device_named("auto") == device_named("cuda") == torch.device("cuda")
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a graphics card, and a CUDA build of torch")
+@pytest.mark.parametrize("kind", ["squared", "flow", "tokens"])
+def test_on_a_graphics_card_the_same_is_learnt_and_kept_beside_the_processor(tables, kind):
+    there, here = (
+        Seeing(brain(kind), [tables], replace(QUICK, augment=None, blind=0.0, deaf=0.0), 1, [tables], device=device)
+        for device in ("cuda", "cpu")
+    )
+    first, second = there.iterate(), here.iterate()
+    assert first["place"] == pytest.approx(second["place"], rel=1e-3)
+    assert {tensor.device.type for tensor in there.average.state_dict().values()} == {"cpu"}
+    other = Seeing(brain(kind), [tables], QUICK, 1, [tables], device="cuda")
+    other.restore({name: tensor.cpu() for name, tensor in there.tensors().items()}, there.numbers())
+    for learner in (there, here, other):
+        learner.close()
+
+
+def test_what_robots_get_is_the_average_of_what_was_learnt(learn):
+    learner = learn()
+    before = {name: tensor.clone() for name, tensor in learner.average.state_dict().items()}
+    learner.iterate()
+    after = learner.average.state_dict()
+    assert any(not torch.equal(before[name], after[name]) for name in before)
+    learner.restore(learner.tensors(), learner.numbers())
+    for name, tensor in learner.average.state_dict().items():
+        assert torch.equal(tensor, after[name])

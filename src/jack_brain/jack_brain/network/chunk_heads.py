@@ -81,7 +81,7 @@ class ChunkHead(nn.Module):
         Args:
             answer: the trunk's, (B, 1, width).
             chunk: that was right, (B, K, m).
-            generator: of what chance there is in it.
+            generator: of what chance there is in it; on the device of all else.
 
         Returns:
             Error of the chunk, (B,); where the named object is said to be, (B, 3) [m]; the progress before it is
@@ -159,8 +159,8 @@ class FlowChunk(ChunkHead):
 
     def error(self, features: Tensor, wanted: Tensor, generator: torch.Generator | None) -> Tensor:
         """Mean square of the velocity, at a random time on a random line."""
-        noise = torch.randn(wanted.shape, generator=generator)
-        time = torch.rand(len(wanted), 1, generator=generator)
+        noise = torch.randn(wanted.shape, generator=generator, device=wanted.device)
+        time = torch.rand(len(wanted), 1, generator=generator, device=wanted.device)
         noisy = (1 - time) * noise + time * wanted
         return (self.velocity(features, noisy, time) - (wanted - noise)).square().mean(-1)
 

@@ -68,6 +68,10 @@ class Symmetry(nn.Module):
         frames = self.frame(given.proprioception, rows)
         return replace(given, proprioception=frames, command=command, truth=truth)
 
+    def at_rest(self, proprioception: Tensor) -> Tensor:
+        """Whether no foot is to swing: of raw frames (B, H, D), (B,) bool. There nothing is mirrored."""
+        return proprioception[:, -1, self._gait].abs().amax(-1) <= _CHANGE
+
     def right(self, proprioception: Tensor) -> Tensor:
         """Whether the right foot swings, or is the next to: of raw frames (B, H, D), (B,) bool."""
         sine, cosine = proprioception[:, -1, self._gait].unbind(-1)

@@ -47,6 +47,10 @@ class Train:
     teacher: Annotated[str, tyro.conf.arg(metavar="CHECKPOINT")] = ""
     # how action chunks are learnt, where a phase makes some: squared, flow or tokens
     chunk: str = ""
+    # samples of one step of learning from scenes; 0: as many as the phase takes
+    batch: int = 0
+    # where he learns from scenes: cpu, cuda, or auto, which is cuda where there is one
+    device: str = "auto"
     # simulations that he learns in side by side; 0: as many as the phase takes, with --env 16
     environments: int = 0
     # size of the brain: nano, small or base
@@ -92,7 +96,7 @@ class Train:
         given = {"runs": str(self.runs), "environments": str(self.environments), "brain": self.brain}
         given |= {"randomization": self.randomization, "scene": self.scene, "parent": self.parent}
         given |= {name: ",".join(map(str, getattr(self, name))) for name in ("bags", "clips", "scenes")}
-        given |= {"teacher": self.teacher, "chunk": self.chunk}
+        given |= {"teacher": self.teacher, "chunk": self.chunk, "batch": str(self.batch), "device": self.device}
         given |= {"until_passed": str(self.until_passed).lower()}
         specs = TRAIN.nodes(given | {"autostart": "false"})
         goal = TrainGoal(self.taught, self.steps, self.seed, str(resume or ""))
@@ -117,6 +121,8 @@ class Train:
                 scenes=self.scenes,
                 teacher=Path(self.teacher) if self.teacher else None,
                 chunk=self.chunk,
+                batch=self.batch,
+                device=self.device,
                 brain=self.brain,
                 environments=self.environments,
                 randomization=self.randomization,

@@ -31,6 +31,7 @@ from jack_brain.chunk import DARKNESS, SILENCE, arm_columns
 from jack_brain.network.brain import Brain, Inputs
 from jack_contract.errors import JackError
 from jack_trainer.checkpoint import LearnerNumbers, flatten_optimiser, joined, load_brains, part, restore_optimiser
+from jack_trainer.device import device_named
 from jack_trainer.imitation.augment import AugmentConfig, augment
 from jack_trainer.imitation.prefetch import Prefetch
 from jack_trainer.imitation.samples import Samples
@@ -107,7 +108,7 @@ class Seeing:
     """A `Learner` from scenes.
 
     Attributes:
-        average: what robots get: the weights of late, averaged.
+        average: what robots get: the weights of late, averaged; on the processor, wherever he learns.
         progress: how much of the training is over, 0 to 1; whoever trains keeps it.
         episodes: none.
     """
@@ -121,6 +122,7 @@ class Seeing:
         held_out: Sequence[Scenes] = (),
         walking: Samples | None = None,
         threads: int = 0,
+        device: str = "cpu",
     ) -> None:
         """Make ready.
 
@@ -131,13 +133,15 @@ class Seeing:
             seed: decides the order of the samples, and all else that is chance.
             held_out: scenes that are only looked at.
             walking: what he felt and was asked while he walked, to be rehearsed; None: only what the scenes have.
-            threads: that share the work; 0: as many as there are cores.
+            threads: that share the work; 0: as many as there are cores, or one beside a graphics card.
+            device: where he learns, and the brain is moved to: cpu, cuda, or auto.
 
         Raises:
-            JackError: the brain makes no chunks, or there is nothing to learn from.
+            JackError: the brain makes no chunks, there is nothing to learn from, or no such device.
         """
         if brain.chunk_head is None:
             raise JackError("To learn what is seen a brain needs a head for chunks: give it a ChunkSpec.")
+        self._device = device_named(device)
         self.brain, self.config, self.progress, self.episodes = brain, config, 0.0, EpisodeLog()
         self._head, self._seed, self._walking = brain.chunk_head, seed, walking
         history, length = brain.contract.observation.history, self._head.shape[0]
@@ -147,9 +151,12 @@ class Seeing:
             raise JackError("There is no sample to learn from in these scenes.")
         if float(self._head.normaliser.count) == 0.0:
             self._head.normaliser.update(torch.from_numpy(self._scenes.chunks()))
+        self.average = copy.deepcopy(brain).cpu()
+        brain.to(self._device)
         self._before = copy.deepcopy(brain).requires_grad_(False)
-        self._arms = torch.from_numpy(arm_columns(brain.contract))
-        self._threads = threads or len(os.sched_getaffinity(0))
+        self._arms = torch.from_numpy(arm_columns(brain.contract)).to(self._device)
+        self._threads = threads or (len(os.sched_getaffinity(0)) if self._device.type == "cpu" else 1)
+        self._makers = 1 if self._device.type == "cpu" else max(1, min(4, len(os.sched_getaffinity(0)) // 2))
         self._pool = ThreadPoolExecutor(self._threads, "gradients")
         self._groups = _groups(brain)
         self._weights = [weight for group in self._groups.values() for weight in group]
@@ -157,7 +164,6 @@ class Seeing:
             [{"params": group} for group in self._groups.values()], lr=config.rate, fused=True
         )
         self._averaged = AveragedModel(brain, multi_avg_fn=get_ema_multi_avg_fn(config.memory))
-        self.average = cast(Brain, self._averaged.module)
         self._count, self._prefetch = 0, cast("Prefetch[_Batch] | None", None)
 
     @property
@@ -177,12 +183,13 @@ class Seeing:
 
     def iterate(self) -> Mapping[str, float]:
         """Learn once, and look at what is held out now and then."""
-        self._prefetch = self._prefetch or Prefetch(self._make, self._count)
+        self._prefetch = self._prefetch or Prefetch(self._make, self._count, self._makers)
         waited = self._prefetch.waited
         rows, begun = [], time.perf_counter()
         for _ in range(self.config.steps):
             rows.append(self._descend(self._prefetch.take()))
             self._count += 1
+        self.average.load_state_dict(self._averaged.module.state_dict())
         took = time.perf_counter() - begun
         means = np.mean(rows, axis=0).tolist()
         measured: dict[str, float] = dict(zip((*_MEASURED, "gradient_norm"), means, strict=True))
@@ -220,6 +227,7 @@ class Seeing:
         if not own or dict(numbers.random) != dict(self.numbers().random):
             raise JackError("It learnt otherwise, or from another seed. Start anew, without --resume.")
         load_brains(tensors, brain=self.brain, average=self.average, before=self._before)
+        self._averaged.module.load_state_dict(self.average.state_dict())
         restore_optimiser(self.optimiser, part(tensors, "optimiser"), numbers.rate)
         self._averaged.n_averaged.copy_(own["averaged"])
         self._count = int(own["count"])
@@ -234,14 +242,15 @@ class Seeing:
         """
         ids = np.linspace(0, len(self._held) - 1, min(_LOOKED_AT, len(self._held))).astype(np.int64)
         batch = self._held.take(ids, np.random.default_rng(0))
-        seen = _tensors(batch)
-        whole = torch.ones(len(ids), dtype=torch.bool)
+        seen = self._tensors(batch)
+        whole = torch.ones(len(ids), dtype=torch.bool, device=self._device)
         _withhold(seen, whole & (not image), whole & (not instruction))
-        head = self.average.chunk_head
+        average = cast(Brain, self._averaged.module)
+        head = average.chunk_head
         assert head is not None
-        answer, _ = _answer(self.average, seen)
+        answer, _ = _answer(average, seen)
         error = (head.normaliser(head(answer)[0]) - head.normaliser(seen["chunk"])).square().mean().sqrt()
-        _, place, _ = head.errors(answer, seen["chunk"], torch.Generator().manual_seed(0))
+        _, place, _ = head.errors(answer, seen["chunk"], self._generator(0))
         miss = (place - seen["place"]).norm(dim=-1)
         return {"held_out_chunk": float(error), "held_out_place": float(miss.nanmedian())}
 
@@ -250,12 +259,13 @@ class Seeing:
     def _make(self, number: int) -> _Batch:
         """Batch `number`, whoever asks, whenever."""
         config, random = self.config, np.random.default_rng((self._seed, number))
-        chance = torch.Generator().manual_seed(int(random.integers(2**62)))
+        chance = self._generator(int(random.integers(2**62)))
         ids = random.integers(len(self._scenes), size=config.batch)
-        seen = _tensors(self._scenes.take(ids, random))
+        seen = self._tensors(self._scenes.take(ids, random))
         if config.augment is not None:
             seen["image"] = augment(seen["image"], config.augment, chance)
-        blind, deaf = (torch.rand(config.batch, generator=chance) < share for share in (config.blind, config.deaf))
+        drawn = torch.rand(2, config.batch, generator=chance, device=self._device)
+        blind, deaf = drawn[0] < config.blind, drawn[1] < config.deaf
         _withhold(seen, blind, deaf)
         return _Batch(seen, ~(blind | deaf), self._walked(random), int(random.integers(2**62)))
 
@@ -264,7 +274,14 @@ class Seeing:
             return None
         ids = np.sort(random.integers(len(self._walking), size=self.config.rehearsed))
         batch = self._walking.take(ids)
-        return torch.from_numpy(batch.proprioception), torch.from_numpy(batch.command)
+        frames, command = torch.from_numpy(batch.proprioception), torch.from_numpy(batch.command)
+        return frames.to(self._device), command.to(self._device)
+
+    def _tensors(self, batch: SceneBatch) -> dict[str, Tensor]:
+        return {name: torch.from_numpy(array).to(self._device) for name, array in vars(batch).items()}
+
+    def _generator(self, seed: int) -> torch.Generator:
+        return torch.Generator(self._device).manual_seed(seed)
 
     # -- learning
 
@@ -272,7 +289,7 @@ class Seeing:
         """One step of the optimiser; returns what is measured, and the gradient's length."""
         for group, rate in zip(self.optimiser.param_groups, self._rates().values(), strict=True):
             group["lr"] = rate
-        pieces = torch.arange(len(batch.whole)).chunk(self._threads)
+        pieces = torch.arange(len(batch.whole), device=self._device).chunk(self._threads)
 
         def learn(piece: int) -> tuple[Tensor, Sequence[Tensor | None]]:
             share = len(pieces[piece]) / len(batch.whole)
@@ -295,7 +312,7 @@ class Seeing:
         """The loss over some samples, and the parts of it that are measured."""
         config, head = self.config, self._head
         seen = {name: tensor[rows] for name, tensor in batch.seen.items()}
-        generator = torch.Generator().manual_seed(batch.seed + piece)
+        generator = self._generator(batch.seed + piece)
         answer, scores = _answer(self.brain, seen)
         error, place, done = head.errors(answer, seen["chunk"], generator)
         named = batch.whole[rows] & seen["place"].isfinite().all(dim=-1)
@@ -308,7 +325,7 @@ class Seeing:
             self._rehearsal(seen["proprioception"], batch.walking, piece, pieces),
         ]
         weights = (1.0, config.place, config.attention, config.done, config.rehearsal)
-        loss = sum((weight * term for weight, term in zip(weights, parts, strict=True)), torch.zeros(()))
+        loss = torch.stack([weight * term for weight, term in zip(weights, parts, strict=True)]).sum()
         return loss, torch.stack(parts).detach()
 
     def _surprise(self, scores: Tensor, pixel: Tensor, whole: Tensor) -> tuple[Tensor, Tensor]:
@@ -320,9 +337,9 @@ class Seeing:
     def _rehearsal(self, frames: Tensor, walking: tuple[Tensor, Tensor] | None, piece: int, pieces: int) -> Tensor:
         """How far the walking policy and its value are from what they were: not at all while they are frozen."""
         if self._rates()["body"] == 0.0:
-            return torch.zeros(())
+            return frames.new_zeros(())
         frames = frames.index_fill(-1, self._arms, 0.0)  # as his legs are shown them
-        command = torch.zeros(len(frames), 3)
+        command = frames.new_zeros(len(frames), 3)
         if walking is not None:
             mine, asked = (tensor.chunk(pieces)[min(piece, len(tensor.chunk(pieces)) - 1)] for tensor in walking)
             frames, command = torch.cat((frames, mine)), torch.cat((command, asked))
@@ -366,7 +383,7 @@ def spread_over(pixel: Tensor, grid: tuple[int, int]) -> Tensor:
     parts = []
     for place, count in zip(pixel.unbind(-1)[::-1], grid, strict=True):
         middle = (place * count - 0.5).clamp(0, count - 1)[:, None]
-        parts.append((1.0 - (middle - torch.arange(count)).abs()).clamp(min=0.0))
+        parts.append((1.0 - (middle - torch.arange(count, device=pixel.device)).abs()).clamp(min=0.0))
     rows, columns = parts
     return (rows[:, :, None] * columns[:, None, :]).flatten(1)
 
@@ -405,18 +422,16 @@ def _groups(brain: Brain) -> dict[str, list[nn.Parameter]]:
     return groups
 
 
-def _tensors(batch: SceneBatch) -> dict[str, Tensor]:
-    return {name: torch.from_numpy(array) for name, array in vars(batch).items()}
-
-
 def _withhold(seen: dict[str, Tensor], blind: Tensor, deaf: Tensor) -> None:
     """Take the picture of some samples (B,) away, and the sentence of others."""
     image = seen["image"] if seen["image"].is_floating_point() else seen["image"].float() / 255.0
-    dark = torch.tensor(DARKNESS / 255.0)
+    dark, silence = image.new_tensor(DARKNESS / 255.0), seen["instruction"].new_tensor(SILENCE)
     seen["image"] = torch.where(blind[:, None, None, None], dark, image)
-    seen["instruction"] = torch.where(deaf[:, None], torch.tensor(SILENCE), seen["instruction"])
+    seen["instruction"] = torch.where(deaf[:, None], silence, seen["instruction"])
 
 
 def _sum(slices: Iterable[Tensor | None]) -> Tensor | None:
     there = [piece for piece in slices if piece is not None]
-    return torch.stack(there).sum(0) if there else None
+    if len(there) < 2:
+        return there[0] if there else None
+    return torch.stack(there).sum(0)

@@ -1,11 +1,7 @@
 """Proximal policy optimisation (Schulman et al. 2017, arXiv 1707.06347), to be read from top to bottom.
 
-    L(theta) = E[min(r A, clip(r, 1 - eps, 1 + eps) A)] - c_v (V - R)^2 + c_e H,   r = pi(a|s) / pi_old(a|s)
-
-less, where a simulator tells the truth, c_t (T - t)^2: what the same features say of it.
-
-The step size follows the divergence between the policy before and after (rsl_rl's adaptive rule): too far,
-slower; not far enough, faster.
+What is made small is in `ppo_loss`. The step size follows the divergence between the policy before and after
+(rsl_rl's adaptive rule): too far, slower; not far enough, faster.
 """
 
 from __future__ import annotations
@@ -23,14 +19,15 @@ import torch
 from torch import Tensor
 from torch.optim.swa_utils import PARAM_LIST, AveragedModel, get_ema_multi_avg_fn
 
-from jack_brain.network.brain import Brain, Inputs
+from jack_brain.network.brain import Brain
 from jack_contract.errors import JackError
 from jack_trainer import checkpoint as storage
 from jack_trainer.checkpoint import LearnerNumbers
 from jack_trainer.learner import LearningError
 from jack_trainer.rl.acting import inputs
 from jack_trainer.rl.episodes import EpisodeLog
-from jack_trainer.rl.gaussian import divergence, entropy, log_probability
+from jack_trainer.rl.gaussian import log_probability
+from jack_trainer.rl.ppo_loss import PARTS, ppo_loss
 from jack_trainer.rl.rollout import Rollout, Samples
 from jack_trainer.tasks.environment import Environment, Observation
 
@@ -71,6 +68,9 @@ class PPOConfig:
     #: ... and at the end, towards which it falls from the share `polish_from` of the training on
     last_divergence: float = 0.02
     polish_from: float = 0.6
+    #: weight of how far, at rest, left and right are from being one to him. Steps are symmetric by themselves; who
+    #: only stands learns one side better, and falls over the other
+    mirror: float = 0.0
     #: gradients longer than this are shortened to it
     gradient_norm: float = 1.0
     #: the average policy is that of about this share of all updates so far, the newest: a single one makes too much
@@ -87,6 +87,7 @@ class UpdateStats:
     entropy: float = 0.0
     divergence: float = 0.0
     clipped: float = 0.0
+    asymmetry: float = 0.0
     gradient_norm: float = 0.0
     explained_variance: float = 0.0
     rate: float = 0.0
@@ -94,7 +95,7 @@ class UpdateStats:
 
 
 #: What each minibatch is asked for, in this order.
-_MEASURED = ("policy_loss", "value_loss", "entropy", "divergence", "clipped", "gradient_norm")
+_MEASURED = (*PARTS, "gradient_norm")
 
 
 class PPO:
@@ -260,7 +261,7 @@ class PPO:
 
         def learn(rows: Tensor) -> tuple[Tensor, list[Tensor | None]]:
             part, share = samples.rows(rows), len(rows) / len(ids)
-            loss, measured = self._loss(part, old_log_std)
+            loss, measured = ppo_loss(self.brain, part, self.config, old_log_std)
             gradients = torch.autograd.grad(share * loss, self._weights, allow_unused=True)
             return share * measured, list(gradients)
 
@@ -278,24 +279,6 @@ class PPO:
         self.optimiser.step()
         self._lower_noise()
         return found
-
-    def _loss(self, part: Samples, old_log_std: Tensor) -> tuple[Tensor, Tensor]:
-        """The loss over some samples, and the parts of it that are measured, one number each."""
-        config, brain = self.config, self.brain
-        output = brain(Inputs(part.proprioception, part.command, truth=part.truth))
-        ratio = (log_probability(output.mean, brain.log_std, part.action) - part.log_probability).exp()
-        within = ratio.clamp(1 - config.clip, 1 + config.clip)
-        policy_loss = -torch.min(ratio * part.advantage, within * part.advantage).mean()
-        value_loss = (output.value.squeeze(-1) - part.returns).square().mean()
-        spread = entropy(brain.log_std)
-        loss = policy_loss + config.value * value_loss - config.entropy * spread
-        if output.estimate_error is not None:
-            loss = loss + config.estimate * output.estimate_error.mean()
-        with torch.no_grad():
-            moved = divergence(part.mean, old_log_std, output.mean, brain.log_std)
-            clipped = (ratio != within).float().mean()
-            measured = torch.stack((policy_loss, value_loss, spread, moved, clipped))
-        return loss, measured
 
     @property
     def rate(self) -> float:
