@@ -36,13 +36,12 @@ from jack_trainer.imitation.augment import AugmentConfig, augment
 from jack_trainer.imitation.prefetch import Prefetch
 from jack_trainer.imitation.samples import Samples
 from jack_trainer.imitation.scenes import SceneBatch, Scenes, SceneSamples
+from jack_trainer.imitation.thawing import freeze, groups, rates
 from jack_trainer.learner import LearningError
 from jack_trainer.rl.episodes import EpisodeLog
 
 #: Of what is held out, so many samples are looked at, evenly spread.
 _LOOKED_AT = 512
-#: Share of the training over which a group of weights comes to its full step size.
-_THAW = 0.05
 
 
 @dataclass(frozen=True)
@@ -158,11 +157,9 @@ class Seeing:
         self._threads = threads or (len(os.sched_getaffinity(0)) if self._device.type == "cpu" else 1)
         self._makers = 1 if self._device.type == "cpu" else max(1, min(4, len(os.sched_getaffinity(0)) // 2))
         self._pool = ThreadPoolExecutor(self._threads, "gradients")
-        self._groups = _groups(brain)
-        self._weights = [weight for group in self._groups.values() for weight in group]
-        self.optimiser = torch.optim.Adam(
-            [{"params": group} for group in self._groups.values()], lr=config.rate, fused=True
-        )
+        kinds = groups(brain).values()
+        self._weights = [weight for group in kinds for weight in group]
+        self.optimiser = torch.optim.Adam([{"params": group} for group in kinds], lr=config.rate, fused=True)
         self._averaged = AveragedModel(brain, multi_avg_fn=get_ema_multi_avg_fn(config.memory))
         self._count, self._prefetch = 0, cast("Prefetch[_Batch] | None", None)
 
@@ -280,6 +277,9 @@ class Seeing:
     def _tensors(self, batch: SceneBatch) -> dict[str, Tensor]:
         return {name: torch.from_numpy(array).to(self._device) for name, array in vars(batch).items()}
 
+    def _rates(self) -> dict[str, float]:
+        return rates(self.config, self.progress, self._count)
+
     def _generator(self, seed: int) -> torch.Generator:
         return torch.Generator(self._device).manual_seed(seed)
 
@@ -299,7 +299,7 @@ class Seeing:
         measured, gradients = zip(*self._pool.map(learn, range(len(pieces))), strict=True)
         for weight, slices in zip(self._weights, zip(*gradients, strict=True), strict=True):
             weight.grad = _sum(slices)
-        self._freeze()
+        freeze(self.optimiser)
         norm = float(nn.utils.clip_grad_norm_(self._weights, self.config.gradient_norm))
         found = [*torch.stack(measured).sum(0).tolist(), norm]
         if not all(map(math.isfinite, found)):
@@ -350,25 +350,6 @@ class Seeing:
         apart = (now.mean - before.mean) * torch.exp(-self._before.log_std)
         return 0.5 * apart.square().sum(-1).mean() + (now.value - before.value).square().mean()
 
-    def _rates(self) -> dict[str, float]:
-        """The step size of each group of weights now; 0: it is frozen."""
-        config, progress = self.config, min(1.0, self.progress)
-        falls = 0.01 + 0.495 * (1.0 + math.cos(math.pi * progress))
-        begins = {"new": 0.0, "eyes": config.eyes_from, "body": config.body_from}
-        sizes = {"new": 1.0, "eyes": 1.0, "body": config.body_rate}
-        warm = min(1.0, (self._count + 1) / 100)
-        return {
-            name: config.rate * falls * warm * sizes[name] * _thawed(progress, begins[name])
-            for name in self._groups
-        }
-
-    def _freeze(self) -> None:
-        """A group whose step size is 0 keeps its moments too."""
-        for group in self.optimiser.param_groups:
-            if group["lr"] == 0.0:
-                for weight in group["params"]:
-                    weight.grad = None
-
 
 def spread_over(pixel: Tensor, grid: tuple[int, int]) -> Tensor:
     """Weights of the patches of a picture whose mean is a place in it, as near as their middles allow.
@@ -398,28 +379,6 @@ def _answer(brain: Brain, seen: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
 def _mean(values: Tensor, where: Tensor) -> Tensor:
     """Of values (B,) where a mask (B,) is true; 0 if it is nowhere."""
     return (values * where).sum() / where.sum().clamp(min=1)
-
-
-def _thawed(progress: float, begin: float) -> float:
-    """How far a group that begins at a share of the training has come to its full step size, 0 to 1."""
-    return 1.0 if begin <= 0 else min(1.0, max(0.0, (progress - begin) / _THAW))
-
-
-#: What walking is read out by stays as it is: only rehearsal would move it, and Adam moves far whatever is hardly
-#: asked for. With these fixed, rehearsal keeps his legs' actions 25 times nearer to what they were.
-_FIXED = ("action_head.hidden", "action_head.linear", "action_head.log_std", "value_head")
-
-
-def _groups(brain: Brain) -> dict[str, list[nn.Parameter]]:
-    """The weights that learn: what is new, the eyes, and what walks; each at a pace of its own."""
-    groups: dict[str, list[nn.Parameter]] = {"new": [], "eyes": [], "body": []}
-    for name, weight in brain.named_parameters():
-        if name.startswith(_FIXED):
-            continue
-        kind = name.split(".")[0]
-        new = kind in ("instruction", "pointer", "chunk_head")
-        groups["new" if new else "eyes" if kind == "image" else "body"].append(weight)
-    return groups
 
 
 def _withhold(seen: dict[str, Tensor], blind: Tensor, deaf: Tensor) -> None:
