@@ -259,7 +259,11 @@ def jack(nodes_alive, tmp_path) -> Iterator[Callable[..., subprocess.Popen[str]]
 
 
 def finish(process: subprocess.Popen[str], seconds: float = 2 * PATIENCE) -> str:
-    said, _ = process.communicate(timeout=seconds)
+    try:
+        said, _ = process.communicate(timeout=seconds)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        pytest.fail(f"not over after {seconds} s; it said: {process.communicate()[0]}")
     return said
 
 

@@ -227,8 +227,8 @@ def test_what_the_deploy_launch_drives_may_as_well_be_hardware(front_end, onlook
         commands.load(heir)
         onlooker.until(lambda: onlooker.brain.shadow, "the heir is not tried")
         assert onlooker.brain.swaps == first
-        onlooker.watch(TRIAL + 1.0)
-        assert "success=True" in commands.trigger("brain/promote")
+        onlooker.watch(TRIAL)
+        onlooker.until(lambda: "success=True" in commands.trigger("brain/promote"), "the heir is never ready")
         onlooker.until(lambda: onlooker.brain.swaps == first + 1, "the heir does not take over")
         onlooker.watch(2.0)
         assert onlooker.height > 0.6 and onlooker.brain.mode == JointCommand.RUN

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import time
+import uuid
 from collections.abc import Sequence
 from types import TracebackType
 from typing import Any, Self
 
 import rclpy
+from action_msgs.msg import GoalStatus
 from geometry_msgs.msg import Twist
 from jack_msgs.action import Train
 from jack_msgs.msg import BrainStatus, TrainingStatus
@@ -22,17 +24,22 @@ from rclpy.signals import SignalHandlerOptions
 from rclpy.task import Future
 from rclpy.utilities import try_shutdown
 from std_msgs.msg import String
+from unique_identifier_msgs.msg import UUID
 
 from jack_launch.description import NodeSpec
 from jack_trainer.session import STANDING, Outcome, Sight, TrainGoal
 
 LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL, reliability=ReliabilityPolicy.RELIABLE)
-#: How long a service may take to answer before it is asked again [s].
+#: How long a service or an action may take to answer before it is asked again [s]: what is asked or answered while
+#: nodes only just discover each other can get lost.
 ANSWER_TIMEOUT = 3.0
 #: Time between two velocity commands: the brain stops where they end [s].
 DRIVE_PERIOD = 0.05
 #: Refusals after which a lifecycle node is left alone.
 MAX_REFUSALS = 3
+REFUSED = Outcome(False, "The trainer refused: it is at work already.")
+#: States of a goal that is over.
+_OVER = {GoalStatus.STATUS_SUCCEEDED, GoalStatus.STATUS_CANCELED, GoalStatus.STATUS_ABORTED}
 _NEXT = {
     State.PRIMARY_STATE_UNCONFIGURED: Transition.TRANSITION_CONFIGURE,
     State.PRIMARY_STATE_INACTIVE: Transition.TRANSITION_ACTIVATE,
@@ -94,13 +101,16 @@ class ConsoleNode(Node):
         self.create_subscription(BrainStatus, "brain/status", self._on_brain, 10)
         self.create_subscription(String, "sim/gantry", self._on_gantry, LATCHED)
         self._client = ActionClient(self, Train, "train")
+        self._asked: Train.Goal | None = None
+        self._asked_at, self._again = 0.0, False
         self._goal: ClientGoalHandle | None = None
         self._cancelled = False
         self._velocities: Publisher | None = None
         self.outcome: Outcome | None = None
 
     def proceed(self) -> list[str]:
-        """Bring lifecycle nodes up; returns the names of those that refuse."""
+        """Bring lifecycle nodes up, and ask again for what must be lost; returns the names of nodes that refuse."""
+        self._insist()
         for activation in self._activations:
             activation.proceed()
         failed = [activation.name for activation in self._activations if activation.failed]
@@ -109,15 +119,15 @@ class ConsoleNode(Node):
 
     def drive(self, velocity: Sequence[float]) -> None:
         """Ask a simulated Jack for vx, vy [m/s], yaw rate [rad/s] from now on, while he is on his own feet."""
-        self._asked = Twist()
-        self._asked.linear.x, self._asked.linear.y, self._asked.angular.z = map(float, velocity)
+        self._velocity = Twist()
+        self._velocity.linear.x, self._velocity.linear.y, self._velocity.angular.z = map(float, velocity)
         if self._velocities is None:
             self._velocities = self.create_publisher(Twist, "cmd_vel", 1)
             self.create_timer(DRIVE_PERIOD, self._drive)
 
     def _drive(self) -> None:
         if self._velocities is not None and self.sight.gantry == STANDING:
-            self._velocities.publish(self._asked)
+            self._velocities.publish(self._velocity)
 
     # -- what it hears
 
@@ -138,8 +148,28 @@ class ConsoleNode(Node):
 
     def train(self, goal: TrainGoal) -> None:
         """Set the trainer a goal; `outcome` is there at its end."""
-        message = Train.Goal(phase=goal.phase, steps=goal.steps, seed=goal.seed, resume=goal.resume)
-        self._client.send_goal_async(message).add_done_callback(self._on_answer)
+        self._asked = Train.Goal(phase=goal.phase, steps=goal.steps, seed=goal.seed, resume=goal.resume)
+        self._id = UUID(uuid=list(uuid.uuid4().bytes))
+        self._ask()
+
+    def _ask(self) -> None:
+        self._asked_at = time.monotonic()
+        self._client.send_goal_async(self._asked, goal_uuid=self._id).add_done_callback(self._on_answer)
+
+    def _ask_how_it_ended(self, goal: ClientGoalHandle) -> None:
+        self._asked_at = time.monotonic()
+        goal.get_result_async().add_done_callback(self._on_result)
+
+    def _insist(self) -> None:
+        """Ask again where an answer must be lost: whether the goal is taken, or how it ended."""
+        waiting = self._asked is not None and self.outcome is None
+        if not waiting or time.monotonic() < self._asked_at + ANSWER_TIMEOUT:
+            return
+        if self._goal is None:
+            self._again = True
+            self._ask()
+        elif self._goal.status in _OVER:
+            self._ask_how_it_ended(self._goal)
 
     def cancel(self) -> None:
         """Ask the trainer to checkpoint and stop."""
@@ -149,18 +179,22 @@ class ConsoleNode(Node):
 
     def _on_answer(self, future: Future) -> None:
         handle: ClientGoalHandle | None = future.result()
-        if handle is None or not handle.accepted:
-            self.outcome = Outcome(False, "The trainer refused: it is at work already.")
-            return
-        self._goal = handle
-        handle.get_result_async().add_done_callback(self._on_result)
-        if self._cancelled:
-            handle.cancel_goal_async()
+        # A goal that is sent again is refused where it had arrived: how it ends says whether that is so.
+        if handle is None or not (handle.accepted or self._again):
+            self.outcome = REFUSED
+        elif self._goal is None:
+            self._goal = handle
+            self._ask_how_it_ended(handle)
+            if self._cancelled:
+                handle.cancel_goal_async()
 
     def _on_result(self, future: Future) -> None:
         answer: Any = future.result()
         result: Train.Result = answer.result
-        self.outcome = Outcome(result.success, result.message, result.checkpoint, result.policy)
+        known = answer.status != GoalStatus.STATUS_UNKNOWN
+        self.outcome = (
+            Outcome(result.success, result.message, result.checkpoint, result.policy) if known else REFUSED
+        )
 
 
 class Connection:
