@@ -38,8 +38,8 @@ DRIVE_PERIOD = 0.05
 #: Refusals after which a lifecycle node is left alone.
 MAX_REFUSALS = 3
 REFUSED = Outcome(False, "The trainer refused: it is at work already.")
-#: States of a goal that is over.
-_OVER = {GoalStatus.STATUS_SUCCEEDED, GoalStatus.STATUS_CANCELED, GoalStatus.STATUS_ABORTED}
+#: States of a goal that is not over; of one that is over at once, no state is heard.
+_AT_WORK = {GoalStatus.STATUS_ACCEPTED, GoalStatus.STATUS_EXECUTING, GoalStatus.STATUS_CANCELING}
 _NEXT = {
     State.PRIMARY_STATE_UNCONFIGURED: Transition.TRANSITION_CONFIGURE,
     State.PRIMARY_STATE_INACTIVE: Transition.TRANSITION_ACTIVATE,
@@ -89,6 +89,65 @@ class Activation:
         self._waiting, self._asked_at = future, time.monotonic()
 
 
+class Errand:
+    """Sets the trainer one goal, and asks until it is known how that ended.
+
+    Attributes:
+        outcome: how it ended; None before.
+    """
+
+    def __init__(self, client: ActionClient, goal: TrainGoal) -> None:
+        self._client, self._id = client, UUID(uuid=list(uuid.uuid4().bytes))
+        self._request = Train.Goal(phase=goal.phase, steps=goal.steps, seed=goal.seed, resume=goal.resume)
+        self._goal: ClientGoalHandle | None = None
+        self._again = self._cancelled = False
+        self.outcome: Outcome | None = None
+        self._ask()
+
+    def proceed(self) -> None:
+        """Ask again where an answer must be lost: whether the goal is taken, or how it ended; call it often."""
+        if self.outcome is not None or time.monotonic() < self._asked_at + ANSWER_TIMEOUT:
+            return
+        if self._goal is None:
+            self._again = True
+            self._ask()
+        elif self._goal.status not in _AT_WORK:
+            self._ask_how_it_ended(self._goal)
+
+    def cancel(self) -> None:
+        """Ask the trainer to checkpoint and stop."""
+        self._cancelled = True
+        if self._goal is not None:
+            self._goal.cancel_goal_async()
+
+    def _ask(self) -> None:
+        self._asked_at = time.monotonic()
+        self._client.send_goal_async(self._request, goal_uuid=self._id).add_done_callback(self._on_answer)
+
+    def _on_answer(self, future: Future) -> None:
+        handle: ClientGoalHandle | None = future.result()
+        # A goal that is sent again is refused where it had arrived: how it ends says whether that is so.
+        if handle is None or not (handle.accepted or self._again):
+            self.outcome = REFUSED
+        elif self._goal is None:
+            self._goal = handle
+            self._ask_how_it_ended(handle)
+            if self._cancelled:
+                handle.cancel_goal_async()
+
+    def _ask_how_it_ended(self, goal: ClientGoalHandle) -> None:
+        self._asked_at = time.monotonic()
+        goal.get_result_async().add_done_callback(self._on_result)
+
+    def _on_result(self, future: Future) -> None:
+        answer: Any = future.result()
+        result: Train.Result = answer.result
+        known = answer.status != GoalStatus.STATUS_UNKNOWN
+        self.outcome = (
+            Outcome(result.success, result.message, result.checkpoint, result.policy) if known else REFUSED
+        )
+
+
 class ConsoleNode(Node):
     """Listens to the graph, brings its lifecycle nodes up, and sets the trainer its goal."""
 
@@ -101,16 +160,13 @@ class ConsoleNode(Node):
         self.create_subscription(BrainStatus, "brain/status", self._on_brain, 10)
         self.create_subscription(String, "sim/gantry", self._on_gantry, LATCHED)
         self._client = ActionClient(self, Train, "train")
-        self._asked: Train.Goal | None = None
-        self._asked_at, self._again = 0.0, False
-        self._goal: ClientGoalHandle | None = None
-        self._cancelled = False
+        self._errand: Errand | None = None
         self._velocities: Publisher | None = None
-        self.outcome: Outcome | None = None
 
     def proceed(self) -> list[str]:
-        """Bring lifecycle nodes up, and ask again for what must be lost; returns the names of nodes that refuse."""
-        self._insist()
+        """Bring lifecycle nodes up, and ask after the goal; returns the names of nodes that refuse."""
+        if self._errand is not None:
+            self._errand.proceed()
         for activation in self._activations:
             activation.proceed()
         failed = [activation.name for activation in self._activations if activation.failed]
@@ -148,53 +204,17 @@ class ConsoleNode(Node):
 
     def train(self, goal: TrainGoal) -> None:
         """Set the trainer a goal; `outcome` is there at its end."""
-        self._asked = Train.Goal(phase=goal.phase, steps=goal.steps, seed=goal.seed, resume=goal.resume)
-        self._id = UUID(uuid=list(uuid.uuid4().bytes))
-        self._ask()
-
-    def _ask(self) -> None:
-        self._asked_at = time.monotonic()
-        self._client.send_goal_async(self._asked, goal_uuid=self._id).add_done_callback(self._on_answer)
-
-    def _ask_how_it_ended(self, goal: ClientGoalHandle) -> None:
-        self._asked_at = time.monotonic()
-        goal.get_result_async().add_done_callback(self._on_result)
-
-    def _insist(self) -> None:
-        """Ask again where an answer must be lost: whether the goal is taken, or how it ended."""
-        waiting = self._asked is not None and self.outcome is None
-        if not waiting or time.monotonic() < self._asked_at + ANSWER_TIMEOUT:
-            return
-        if self._goal is None:
-            self._again = True
-            self._ask()
-        elif self._goal.status in _OVER:
-            self._ask_how_it_ended(self._goal)
+        self._errand = Errand(self._client, goal)
 
     def cancel(self) -> None:
         """Ask the trainer to checkpoint and stop."""
-        self._cancelled = True
-        if self._goal is not None:
-            self._goal.cancel_goal_async()
+        if self._errand is not None:
+            self._errand.cancel()
 
-    def _on_answer(self, future: Future) -> None:
-        handle: ClientGoalHandle | None = future.result()
-        # A goal that is sent again is refused where it had arrived: how it ends says whether that is so.
-        if handle is None or not (handle.accepted or self._again):
-            self.outcome = REFUSED
-        elif self._goal is None:
-            self._goal = handle
-            self._ask_how_it_ended(handle)
-            if self._cancelled:
-                handle.cancel_goal_async()
-
-    def _on_result(self, future: Future) -> None:
-        answer: Any = future.result()
-        result: Train.Result = answer.result
-        known = answer.status != GoalStatus.STATUS_UNKNOWN
-        self.outcome = (
-            Outcome(result.success, result.message, result.checkpoint, result.policy) if known else REFUSED
-        )
+    @property
+    def outcome(self) -> Outcome | None:
+        """How the goal ended; None before."""
+        return self._errand.outcome if self._errand is not None else None
 
 
 class Connection:

@@ -123,7 +123,11 @@ class Console(Protocol):
     """What a session needs of the console node."""
 
     sight: Sight
-    outcome: Outcome | None
+
+    @property
+    def outcome(self) -> Outcome | None:
+        """How the goal ended; None before."""
+        ...
 
     def ready(self) -> bool:
         """Whether the trainer takes goals."""
