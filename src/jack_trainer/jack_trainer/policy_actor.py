@@ -23,6 +23,8 @@ class PolicyActor:
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 3
         options.intra_op_num_threads = threads
+        # Threads that wait by computing keep the physics, whose turn it is then, from theirs.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         acts = policy_file.part(file, (ACTION,))
         self._session = onnxruntime.InferenceSession(acts, options, providers=["CPUExecutionProvider"])
         self._commanded = COMMAND in {given.name for given in self._session.get_inputs()}
