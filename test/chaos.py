@@ -45,8 +45,8 @@ LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL, relia
 PATIENCE = 60.0
 #: He walks for so long before the next fault, at least and at most [s].
 PAUSE = (1.0, 4.0)
-#: He is damped after so long without readings [s]. Where none came through this process, which passes them on, for as
-#: long, that is right: it, or the simulation before it, was held up by whoever else computes.
+#: He is damped after so long without readings [s]. Where none came through this process, which passes them on, for
+#: as long, that is right: it, or the simulation before it, was held up by whoever else computes.
 LATE = 0.04
 #: On top of each bound: this process hears of it as one of many on two cores [s].
 SLACK = 0.05
