@@ -99,7 +99,7 @@ def train(options: Options, brain: Brain, motion: MotionClip) -> AMP:
         if time.monotonic() - told > _INTERVAL:
             told = time.monotonic()
             print(
-                f"{told - begun:5.0f} s, {step:,} steps, beat {learner.gait_period:.2f} s, likeness "
+                f"{told - begun:5.0f} s, {step:,} steps, a cycle of {environment.gait.period:.2f} s, likeness "
                 f"{learner.episodes.terms.get('likeness', 0.0):.2f}, return {learner.episodes.mean_return:.1f}"
             )
     return learner
@@ -136,9 +136,9 @@ def main(options: Options) -> None:
     before, begun = gait_at(first, contract, speed), time.monotonic()
     learner = train(options, brain, motion)
     seconds = time.monotonic() - begun
-    act, beat = actor(learner.average), learner.gait_period
+    act, beat = actor(learner.average), learner.beat
     after = gait_at(act, contract, speed, beat)
-    exam = evaluate(act, contract, replace(walk.exam, gait_period=beat), seed=EXAM_SEED)
+    exam = evaluate(act, contract, replace(walk.exam, beat=beat), seed=EXAM_SEED)
     courses = {
         "phase 1": courses_at(first, contract, speed)[0],
         "clip": Reference(motion, contract, _FILMED).qpos,
@@ -151,7 +151,7 @@ def main(options: Options) -> None:
     found = {"clip": clip.figures, "before": before.figures, "after": after.figures, "exam": exam}
     found |= {"was": before.difference(clip), "is": after.difference(clip)}
     given = {name: getattr(options, name) for name in ("speed", "steps", "seed", "environments")}
-    told = {"clip_sha256": motion.info.source_sha256, "training_seconds": seconds, "gait_period": beat}
+    told = {"clip_sha256": motion.info.source_sha256, "training_seconds": seconds, "beat": beat and asdict(beat)}
     report = {name: asdict(figures) for name, figures in found.items()}
     write_json(options.output, {**report, **given, **told, **circumstances(["mujoco", "torch"])})
 

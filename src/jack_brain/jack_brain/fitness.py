@@ -25,7 +25,7 @@ from jack_brain.policy_file import (
 )
 from jack_contract.contract import Contract
 from jack_contract.errors import ContractError, PolicyError
-from jack_contract.gait import require_period
+from jack_contract.gait import Beat
 from jack_contract.observation import COMMAND_SIZE
 
 
@@ -78,23 +78,18 @@ def _provenance(metadata: dict[str, str]) -> dict[str, Any]:
     try:
         provenance = json.loads(_entry(metadata, policy_file.PROVENANCE))
         known = {"phase": str(provenance["phase"]), "step": int(provenance["step"])}
-        return {**provenance, **known, "gait_period": _gait_period(provenance)}
+        return {**provenance, **known, "beat": _beat(provenance)}
     except (KeyError, TypeError, ValueError, RecursionError) as error:
         raise PolicyError(f"The file's provenance needs at least phase and step: {error!r}.") from error
 
 
-def _gait_period(provenance: dict[str, Any]) -> float | None:
-    given = provenance.get("gait_period")
-    if given is None:
-        return None
-    if isinstance(given, bool) or not isinstance(given, int | float):
-        raise PolicyError(f"The file's gait_period is a number of seconds, given: {given!r:.40}.")
+def _beat(provenance: dict[str, Any]) -> Beat | None:
+    if provenance.get("gait_period") is not None:  # what came of phase `natural` before beats had a speed
+        raise PolicyError("The file has a gait_period, but no beat: train it anew, with this version.")
     try:
-        return require_period(float(given))
-    except (ContractError, OverflowError) as error:
-        raise PolicyError(
-            f"The file's gait_period is not a number of seconds that he can follow. {error}"
-        ) from error
+        return Beat.read(provenance.get("beat"))
+    except ContractError as error:
+        raise PolicyError(f"The file's beat is none that he can follow. {error}") from error
 
 
 def shapes_of(contract: Contract, golden: Golden) -> tuple[Shapes, Shapes]:

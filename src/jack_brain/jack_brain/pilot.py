@@ -234,7 +234,7 @@ class Pilot:
         targets = contract.action.targets(self._robot, action, offsets)
         if self.policy is not None:  # without one he holds still, whatever happens
             tipping = contract.observation.tipping(history) if self.policy.stumble_steps else 0.0
-            gait = contract.gait.paced(self.policy.gait_period)
+            gait = contract.gait.paced(self.policy.beat)
             self._rhythm = gait.advance(self._rhythm, self._follow(now), self._robot.control_period, tipping)
         self._targets = self.safety.limit(targets, self._targets, state)
         return self._decision()

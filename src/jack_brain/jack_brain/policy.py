@@ -34,6 +34,7 @@ from jack_brain.policy_file import (
 from jack_contract.arrays import Float32
 from jack_contract.contract import Contract
 from jack_contract.errors import PolicyError
+from jack_contract.gait import Beat
 
 
 @dataclass(frozen=True)
@@ -138,9 +139,9 @@ class Policy:
         return self.provenance.get("stumble_steps") is True
 
     @property
-    def gait_period(self) -> float | None:
-        """Duration of a gait cycle that it has learnt to walk at [s]; None: the contract's."""
-        return self.provenance["gait_period"]
+    def beat(self) -> Beat | None:
+        """That it has learnt to walk at; None: the contract's."""
+        return self.provenance["beat"]
 
     @property
     def estimates(self) -> bool:

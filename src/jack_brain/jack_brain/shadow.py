@@ -19,6 +19,7 @@ import numpy as np
 from jack_contract.arrays import Array, Float32, Float64
 from jack_contract.contract import Contract
 from jack_contract.errors import JackError, UnknownNameError
+from jack_contract.gait import Beat
 
 #: When a policy that passed its trial takes over: by itself, or when somebody says so.
 AUTO, MANUAL = "auto", "manual"
@@ -38,8 +39,8 @@ class Actor(Protocol):
         ...
 
     @property
-    def gait_period(self) -> float | None:
-        """Duration of a gait cycle that it walks at [s]; None: the contract's."""
+    def beat(self) -> Beat | None:
+        """That it walks at; None: the contract's."""
         ...
 
     @property

@@ -20,7 +20,7 @@ AT_ONCE = PilotConfig(blend=0.0)
 class Walker:
     """A policy that says 0.1 to every joint and follows sentences with arms at `reaches`; remembers what it saw."""
 
-    stumble_steps, gait_period, estimates, follows, words = False, None, False, True, ""
+    stumble_steps, beat, estimates, follows, words = False, None, False, True, ""
 
     def __init__(self, reaches: float = 1.0, forwards: float = 0.0) -> None:
         self.sha256 = f"{id(self):064x}"

@@ -9,7 +9,7 @@ from jack_brain.pilot import Pilot, PilotConfig
 from jack_brain.safety import Mode, Rung, SafetyLimits, State, Trip
 from jack_brain.shadow import AUTO, TrialConfig
 from jack_contract.errors import JackError
-from jack_contract.gait import Rhythm
+from jack_contract.gait import Beat, Rhythm
 from jack_contract.observation import History
 from jack_contract.state import RobotState
 from jack_contract.testing import sample_contract, sample_state
@@ -31,9 +31,9 @@ class Constant:
         action: float | np.ndarray,
         value: float = 1.0,
         stumble_steps: bool = False,
-        gait_period: float | None = None,
+        beat: Beat | None = None,
     ) -> None:
-        self.stumble_steps, self.gait_period = stumble_steps, gait_period
+        self.stumble_steps, self.beat = stumble_steps, beat
         self.action = np.full(ROBOT.count, action, np.float32) if np.isscalar(action) else action
         self.expected, self.estimates = value, True
         self.sha256 = f"{id(self):064x}"
@@ -178,21 +178,22 @@ def test_with_a_command_he_steps():
 
 
 def test_a_policy_walks_at_the_beat_it_has_learnt():
-    """A cycle of 1.0 s where the contract has 0.8 s: the phase grows by 0.02 a tick, from the third tick on."""
+    """A cycle of 1.0 s at 0.5 m/s where the contract has 0.8 s; from the third tick on, while the pace grows."""
     pilot = Pilot(CONTRACT, config=replace(AT_ONCE, command_timeout=9.0, command_end=9.0))
-    policy = Constant(0.0, gait_period=1.0)
+    policy = Constant(0.0, beat=Beat(1.0, 0.5))
     pilot.offer(policy)
     pilot.command(np.array([0.5, 0.0, 0.0]), 0.0)
     drive(pilot, 60)
-    angles = 2 * np.pi * 0.02 * np.arange(1, 59)
+    short = np.maximum(0.5 - 0.04 * np.arange(2, 60), 0.0)  # of the pace that counts in full [m/s]
+    angles = 2 * np.pi * np.cumsum(0.02 / (0.8 + 0.2 * np.exp(-((short / 0.5) ** 2))))
     np.testing.assert_allclose(seen_rhythm(policy)[2:], np.stack((np.sin(angles), np.cos(angles)), -1), atol=1e-6)
 
 
 def test_another_policy_brings_its_own_beat_and_takes_the_step_on_from_where_it_is():
     pilot = Pilot(CONTRACT, config=replace(AT_ONCE, command_timeout=9.0, command_end=9.0), trial=UNTRIED)
-    first, second = Constant(0.0), Constant(0.0, gait_period=0.5)
+    first, second = Constant(0.0), Constant(0.0, beat=Beat(0.5, 0.2))
     pilot.offer(first)
-    pilot.command(np.array([0.5, 0.0, 0.0]), 0.0)
+    pilot.command(np.array([0.2, 0.0, 0.0]), 0.0)  # reached after five ticks
     drive(pilot, 10)
     pilot.offer(second)
     drive(pilot, 10, start=10 * T)

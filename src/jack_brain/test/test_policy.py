@@ -4,7 +4,7 @@ import json
 import math
 import subprocess
 import sys
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import numpy as np
 import onnx
@@ -14,6 +14,7 @@ from jack_brain.golden import Golden
 from jack_brain.policy import Policy, PolicyLimits, read
 from jack_brain.policy_file import SEAL_SIZE, seal
 from jack_contract.errors import PolicyError
+from jack_contract.gait import Beat
 from jack_contract.testing import mutations, sample_contract
 
 MUTATIONS = mutations(sample_contract())
@@ -109,21 +110,28 @@ def test_provenance_that_says_nothing_is_refused(model, contract, text):
 
 def with_beat(model, value: object) -> bytes:
     """The file with that in its provenance."""
-    provenance = json.loads(entries(model)["jack.provenance"]) | {"gait_period": value}
+    provenance = json.loads(entries(model)["jack.provenance"]) | {"beat": value}
     return forged(model, jack_provenance=json.dumps(provenance))
 
 
 def test_a_policy_says_at_which_beat_it_walks(model, contract):
-    assert Policy.load(forged(model), contract).gait_period is None  # the contract's
-    assert Policy.load(with_beat(model, None), contract).gait_period is None
-    for beat in (0.3, 0.9, 2):
-        assert Policy.load(with_beat(model, beat), contract).gait_period == beat
+    assert Policy.load(forged(model), contract).beat is None  # the contract's
+    assert Policy.load(with_beat(model, None), contract).beat is None
+    beat = Beat(0.9, 1.03)
+    assert Policy.load(with_beat(model, asdict(beat)), contract).beat == beat
 
 
-@pytest.mark.parametrize("beat", [0.29, 2.01, 0, -1.0, math.nan, math.inf, 10**400, "0.9", True, [0.9], {}])
-def test_a_beat_that_nobody_can_follow_is_refused(model, contract, beat):
-    said = refused(with_beat(model, beat), contract, "gait_period")
-    assert "0.3 to 2 s" in said or "number of seconds" in said
+@pytest.mark.parametrize("period", [0.29, 2.01, math.nan, math.inf, 10**400, "0.9", True, [0.9], None])
+def test_a_beat_that_nobody_can_follow_is_refused(model, contract, period):
+    assert "0.3 to 2" in refused(with_beat(model, {"period": period, "speed": 1.0}), contract, "beat")
+    refused(with_beat(model, period or 0.9), contract, "a period and a speed")
+
+
+def test_a_policy_from_before_beats_had_a_speed_is_refused(model, contract):
+    provenance = json.loads(entries(model)["jack.provenance"])
+    of_its_own, none = (provenance | {"gait_period": given} for given in (0.9, None))
+    refused(forged(model, jack_provenance=json.dumps(of_its_own)), contract, "train it anew")
+    assert Policy.load(forged(model, jack_provenance=json.dumps(none)), contract).beat is None
 
 
 def test_an_entry_given_twice_is_refused(model, contract):

@@ -19,7 +19,7 @@ CONFIG = TrialConfig(seconds=0.2, rms=0.1, largest=0.3)
 class Says:
     """A policy that says something."""
 
-    stumble_steps, gait_period = False, None
+    stumble_steps, beat = False, None
 
     def __init__(self, action=0.0, value=1.0, sha256="a", takes=0.0, estimates=True) -> None:
         self.action = np.broadcast_to(np.asarray(action, np.float32), ROBOT.count).copy()

@@ -33,6 +33,10 @@ _PACE_SIZE = 3
 _NEAR = 1e-6
 #: A policy's own cycle lasts so long at least and at most [s]: people take one in 0.8 to 1.5 s.
 PERIODS = (0.3, 2.0)
+#: ... and is that of a speed ahead of so much at least and at most [m/s].
+SPEEDS = (0.1, 3.0)
+#: So far from its speed a beat counts e times less; m/s and rad/s are taken as one vector.
+REACH = 0.5
 #: Who walks at his own beat begins to hurry when he tips over faster than `stumble` times the first, and hurries as
 #: much as he can from the second on. A person's walk at his size hardly ever reaches the first (0.76 rad/s at most,
 #: 0.59 nine times of ten), and a push of 0.5 m/s adds as much at once.
@@ -74,6 +78,40 @@ class Rhythm:
 
 
 @dataclass(frozen=True)
+class Beat:
+    """A policy's own: how long a cycle lasts where it walks straight ahead at some speed, and less so elsewhere.
+
+    Long slow steps are for him who is in motion; aside, back and on the spot he steps as the contract has it.
+    """
+
+    #: duration of a cycle [s]
+    period: float
+    #: [m/s]
+    speed: float
+
+    def __post_init__(self) -> None:
+        for name, given, (low, high) in (("period", self.period, PERIODS), ("speed", self.speed, SPEEDS)):
+            number = isinstance(given, int | float) and not isinstance(given, bool)
+            if not number or not low <= given <= high:
+                raise ContractError(f"The {name} of a beat is {low:g} to {high:g}, given: {given!r:.40}.")
+
+    @classmethod
+    def read(cls, given: object) -> Beat | None:
+        """From what a file says, {"period": ..., "speed": ...} or None; a ContractError says what is allowed."""
+        if given is None:
+            return None
+        if not isinstance(given, dict) or set(given) != {"period", "speed"}:
+            raise ContractError(f"A beat has a period and a speed, given: {given!r:.40}.")
+        return cls(**given)
+
+
+def nearness(pace: Array, speed: float) -> Float64:
+    """How near a pace (..., 3) is to some speed straight ahead [m/s], from 0 to 1, (...,)."""
+    away = np.asarray(pace) - np.array([speed, 0.0, 0.0])
+    return np.exp(-np.einsum("...i,...i->...", away, away) / REACH**2)
+
+
+@dataclass(frozen=True)
 class GaitSpec:
     """A stepping pattern of two halves, mirror images of each other."""
 
@@ -107,19 +145,17 @@ class GaitSpec:
                 f"A gait needs offsets for each joint, given: {len(self.swing)} and {len(self.stride)}."
             )
 
-    def paced(self, period: float | None) -> GaitSpec:
-        """The same steps at another beat: a policy may have learnt to walk at its own.
+    def paced(self, beat: Beat | None) -> GaitSpec:
+        """The same steps at a policy's own beat; None: this gait's.
 
         Who walks slower than this gait hurries when he tips over, up to this gait's beat: the longer a step, the
         further he has fallen when it ends.
-
-        Args:
-            period: duration of a cycle [s]; None: this gait's.
-
-        Raises:
-            ContractError: a period beyond PERIODS.
         """
-        return self if period is None or period == self.period else _paced(self, period)
+        return self if beat is None or beat.period == self.period else _paced(self, beat)
+
+    def cycle(self, pace: Array) -> Array | float:
+        """Duration of a cycle at a pace (..., 3), (...,) [s]."""
+        return self.period
 
     def walks(self, pace: Array) -> NDArray[np.bool_]:
         """Whether a pace (..., 3) is more than standing, (...,) bool."""
@@ -145,13 +181,13 @@ class GaitSpec:
         """
         most = self.acceleration * elapsed
         pace = rhythm.pace + np.clip(command - rhythm.pace, -most, most)
-        following = _settled(rhythm.phase + self._passed(elapsed, tipping))
+        following = _settled(rhythm.phase + self._passed(elapsed, pace, tipping))
         finishing = np.minimum(following, np.ceil(2.0 * rhythm.phase) / 2)
         shaken = self.stepping(rhythm) | (rhythm.settling > _NEAR)
         stumbles = np.asarray(tipping) > np.where(shaken, _SHAKEN, 1.0) * self.stumble
         later = Rhythm(np.where(self.walks(pace) | stumbles, following, finishing) % 1.0, pace)
         rest = np.maximum(0.0, rhythm.settling - elapsed)
-        later.settling = np.where(self.stepping(later), self.period / 2, rest)
+        later.settling = np.where(self.stepping(later), self.cycle(pace) / 2, rest)
         return later
 
     def lift(self, rhythm: Rhythm) -> Float64:
@@ -167,7 +203,16 @@ class GaitSpec:
         beat = np.cos(2 * np.pi * np.asarray(rhythm.phase)) * self.stepping(rhythm)
         return lifted + beat[..., None] * (rhythm.pace @ self._stride.T)
 
-    def _passed(self, elapsed: float, tipping: Array | float) -> Array | float:
+    def hurry(self, tipping: Array | float) -> Float64:
+        """How much of his own beat he who walks at one gives up for this gait's, 0 to 1, (...,).
+
+        Args:
+            tipping: how fast he tips over, (...,) [rad/s].
+        """
+        begin, end = _HURRY
+        return np.clip((np.asarray(tipping, np.float64) / self.stumble - begin) / (end - begin), 0.0, 1.0)
+
+    def _passed(self, elapsed: float, pace: Array, tipping: Array | float) -> Array | float:
         """Share of a cycle that passes in `elapsed` [s]."""
         return elapsed / self.period
 
@@ -180,32 +225,28 @@ class GaitSpec:
         return np.array(self.stride)
 
 
-def require_period(period: float) -> float:
-    """A policy's own period, if it may have it; a ContractError says what is allowed."""
-    low, high = PERIODS
-    if not low <= period <= high:
-        raise ContractError(f"A policy's gait_period is {low:g} to {high:g} s, given: {period!r}.")
-    return period
-
-
 @dataclass(frozen=True)
 class _OwnBeat(GaitSpec):
     """A gait at a policy's own beat. It is part of no contract."""
 
-    #: duration of a cycle for him who falls [s]
+    #: at which its cycle lasts as long as `period` says [m/s]
+    speed: float = 0.0
+    #: duration of a cycle elsewhere, and for him who falls [s]
     hurried: float = 0.0
 
-    def _passed(self, elapsed: float, tipping: Array | float) -> Array | float:
-        calm, (begin, end) = elapsed / self.period, _HURRY
-        hurry = np.clip((np.asarray(tipping) / self.stumble - begin) / (end - begin), 0.0, 1.0)
-        return calm + hurry * max(0.0, elapsed / self.hurried - calm)
+    def cycle(self, pace: Array) -> Array | float:
+        return self.hurried + nearness(pace, self.speed) * (self.period - self.hurried)
+
+    def _passed(self, elapsed: float, pace: Array, tipping: Array | float) -> Array | float:
+        calm = elapsed / self.cycle(pace)
+        return calm + self.hurry(tipping) * np.maximum(0.0, elapsed / self.hurried - calm)
 
 
 @lru_cache
-def _paced(gait: GaitSpec, period: float) -> GaitSpec:
+def _paced(gait: GaitSpec, beat: Beat) -> GaitSpec:
     own: dict[str, Any] = {entry.name: getattr(gait, entry.name) for entry in fields(GaitSpec)}
-    own["period"] = require_period(period)
-    return _OwnBeat(**own, hurried=gait.period)
+    own["period"] = beat.period
+    return _OwnBeat(**own, speed=beat.speed, hurried=gait.period)
 
 
 def _settled(phase: Array) -> Float64:

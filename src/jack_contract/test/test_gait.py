@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from jack_contract.contract import default_contract
 from jack_contract.errors import ContractError, ShapeError
-from jack_contract.gait import GaitSpec, Rhythm, default_gait
+from jack_contract.gait import Beat, GaitSpec, Rhythm, default_gait
 from jack_contract.mirror import Mirror
 from jack_contract.robot import RobotSpec
 from jack_contract.testing import sample_contract, sample_robot
@@ -352,18 +352,31 @@ _LEVELLED = ("hip_pitch", "knee", "ankle_pitch", "hip_roll", "ankle_roll")
 
 
 def test_the_same_steps_at_another_beat():
-    slow = GAIT.paced(1.6)
+    slow = GAIT.paced(Beat(1.6, 0.5))
     assert slow.period == 1.6
     others = [entry.name for entry in fields(GaitSpec) if entry.name != "period"]
     assert [getattr(slow, name) for name in others] == [getattr(GAIT, name) for name in others]
-    assert GAIT.paced(None) is GAIT and GAIT.paced(GAIT.period) is GAIT
+    assert GAIT.paced(None) is GAIT and GAIT.paced(Beat(GAIT.period, 0.5)) is GAIT
     walking = Rhythm(np.array(0.1), np.array([0.5, 0.0, 0.0]))
     assert slow.advance(walking, walking.pace, 0.16).phase == pytest.approx(0.2)
 
 
+def test_a_beat_is_that_of_a_speed_ahead_and_less_so_the_further_the_pace_is_from_it():
+    """1.6 s at 0.5 m/s, 0.8 s far from it: 0.5 m/s away, whichever way, e times less of the difference is left."""
+    slow, share = GAIT.paced(Beat(1.6, 0.5)), np.exp(-1.0)
+    paces = np.array([[0.5, 0, 0], [1.0, 0, 0], [0, 0, 0], [0.5, 0.3, -0.4], [-1.5, 0, 0], [0.5, 0, 0.8]])
+    lasts = 0.8 + 0.8 * np.array([1.0, share, share, share, np.exp(-16.0), np.exp(-2.56)])
+    np.testing.assert_allclose(slow.cycle(paces), lasts)
+    walking = Rhythm(np.full(6, 0.1), paces)
+    np.testing.assert_allclose(slow.advance(walking, paces, 0.01).phase[[0, 3]], 0.1 + 0.01 / lasts[[0, 3]])
+    assert GAIT.cycle(paces) == GAIT.period
+    resting = slow.advance(Rhythm(np.full(6, 0.45), paces), paces, 0.01)
+    np.testing.assert_allclose(resting.settling[[1, 4]], lasts[[1, 4]] / 2)
+
+
 def test_who_walks_slowly_hurries_when_he_tips_over():
     """At twice what makes him stumble he begins to, at three times that he is as quick as the contract has it."""
-    slow, walking = GAIT.paced(1.6), Rhythm(np.full(6, 0.1), np.tile([0.5, 0.0, 0.0], (6, 1)))
+    slow, walking = GAIT.paced(Beat(1.6, 0.5)), Rhythm(np.full(6, 0.1), np.tile([0.5, 0.0, 0.0], (6, 1)))
     tipping = GAIT.stumble * np.array([0.0, 1.0, 2.0, 2.5, 3.0, 9.0])
     passed = slow.advance(walking, walking.pace, 0.16, tipping).phase - 0.1
     # 0.16 s of 1.6 s are 0.1, of 0.8 s 0.2
@@ -372,14 +385,31 @@ def test_who_walks_slowly_hurries_when_he_tips_over():
 
 
 def test_who_walks_quickly_does_not_dawdle_when_he_tips_over():
-    quick, walking = GAIT.paced(0.4), Rhythm(np.array(0.1), np.array([0.5, 0.0, 0.0]))
+    quick, walking = GAIT.paced(Beat(0.4, 0.5)), Rhythm(np.array(0.1), np.array([0.5, 0.0, 0.0]))
     assert quick.advance(walking, walking.pace, 0.04, 9.0).phase == pytest.approx(0.2)
 
 
-@pytest.mark.parametrize("period", [0.29, 2.01, -1.0, float("nan"), float("inf")])
+@pytest.mark.parametrize(
+    "period", [0.29, 2.01, -1.0, float("nan"), float("inf"), 10**400, "0.9", True, [0.9], None]
+)
 def test_a_beat_beyond_reason_is_refused_with_what_is_allowed(period):
-    with pytest.raises(ContractError, match=r"0\.3 to 2 s"):
-        GAIT.paced(period)
+    with pytest.raises(ContractError, match=r"period of a beat is 0\.3 to 2, given"):
+        Beat(period, 1.0)
+    with pytest.raises(ContractError, match=r"speed of a beat is 0\.1 to 3, given"):
+        Beat(0.9, 0.09 if period == 0.29 else 3.01 if period == 2.01 else period)
+
+
+def test_a_beat_is_read_from_plain_data():
+    assert Beat.read(None) is None
+    assert Beat.read({"period": 0.9, "speed": 1}) == Beat(0.9, 1)
+
+
+@pytest.mark.parametrize(
+    "given", [0.9, True, [], {}, {"period": 0.9}, {"period": 0.9, "speed": 1, "more": 1}, "beat"]
+)
+def test_what_is_no_beat_is_refused(given):
+    with pytest.raises(ContractError, match="a period and a speed"):
+        Beat.read(given)
 
 
 def test_no_zero_of_the_default_gait_has_a_sign():

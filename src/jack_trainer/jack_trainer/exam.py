@@ -77,7 +77,7 @@ def examine(path: Path, episodes: int = 100, seed: int = 1, worlds: bool = False
     contract = default_contract()
     policy = Policy.load(path, contract)
     taught = phase(policy.phase)
-    exam = replace(taught.exam, gait_period=policy.gait_period)
+    exam = replace(taught.exam, beat=policy.beat)
     card = scorecard(PolicyActor(path), contract, exam, episodes, seed) if worlds else None
     if taught.table is not None:
         table = replace(taught.table, trials=episodes)

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
+from jack_contract.gait import Beat
 from jack_trainer import transcript
 from jack_trainer.evaluate import Evaluation
 from jack_trainer.phases import Phase, phase
@@ -60,7 +61,7 @@ class Gate:
         for other in self._transcript.entries:
             if other is not self.entry and other.phase not in other.scores:
                 skill = phase(other.phase)
-                other.scores[other.phase] = scored(self._examine(exam_of(skill, skill, other.gait_period)))
+                other.scores[other.phase] = scored(self._examine(exam_of(skill, skill, other.beat)))
         self._note(ended="")
 
     @property
@@ -69,9 +70,9 @@ class Gate:
         return self._transcript.skills(self._taught.name)
 
     @property
-    def beat_before(self) -> float | None:
-        """Duration of the gait cycle that he walked at before this phase [s]; None: the contract's."""
-        before = [other.gait_period for other in self._transcript.entries if other.phase != self._taught.name]
+    def beat_before(self) -> Beat | None:
+        """That he walked at before this phase; None: the contract's."""
+        before = [other.beat for other in self._transcript.entries if other.phase != self._taught.name]
         return before[-1] if before else None
 
     @property
@@ -84,12 +85,12 @@ class Gate:
         """What he was and is taught."""
         return self._transcript
 
-    def hold(self, step: int, beat: float | None) -> Evaluation:
+    def hold(self, step: int, beat: Beat | None) -> Evaluation:
         """Hold the exam of the phase, and those of all that he could before; the transcript says how it went.
 
         Args:
             step: environment steps that he has learnt from.
-            beat: duration of the gait cycle that he walks at [s]; None: the contract's.
+            beat: that he walks at; None: the contract's.
 
         Returns:
             What came of the exam of the phase.
@@ -103,7 +104,7 @@ class Gate:
             return held[task]
 
         own = examine(taught)
-        self.entry.step, self.entry.gait_period = step, beat
+        self.entry.step, self.entry.beat = step, beat
         self.entry.scores = {name: scored(examine(phase(name))) for name in self.skills} | {
             taught.name: scored(own)
         }
@@ -132,7 +133,7 @@ def scored(found: Evaluation) -> Score:
     )
 
 
-def exam_of(skill: Phase, taught: Phase, beat: float | None) -> Exam:
+def exam_of(skill: Phase, taught: Phase, beat: Beat | None) -> Exam:
     """The exam of a skill for who was taught something since: with his reflexes and at his beat.
 
     On a robot they belong to the policy: who has learnt to walk takes a step when he stumbles, whatever he is told.
@@ -140,12 +141,12 @@ def exam_of(skill: Phase, taught: Phase, beat: float | None) -> Exam:
     Args:
         skill: that is examined.
         taught: what he was taught last.
-        beat: duration of the gait cycle that he walks at [s]; None: the contract's.
+        beat: that he walks at; None: the contract's.
     """
     exam = skill.exam
     if skill.table is not None:
         return skill.table
-    return replace(exam, alarm=exam.episode if taught.exam.alarm else 0.0, gait_period=beat)
+    return replace(exam, alarm=exam.episode if taught.exam.alarm else 0.0, beat=beat)
 
 
 def forgotten(skills: Mapping[str, Score], now: Mapping[str, Score]) -> list[str]:

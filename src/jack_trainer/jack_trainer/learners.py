@@ -7,6 +7,7 @@ from pathlib import Path
 
 from jack_brain.network.brain import Brain
 from jack_brain.policy import Policy
+from jack_contract.gait import Beat
 from jack_sim.batch import BatchWorld
 from jack_sim.randomization import Randomization
 from jack_sim.scene import TRAINING, load_model
@@ -32,8 +33,8 @@ class Start:
 
     #: it has its weights already
     brain: Brain
-    #: duration of the gait cycle that it walks at [s]; None: the contract's
-    gait_period: float | None
+    #: that it walks at; None: the contract's
+    beat: Beat | None
     #: what it learns from besides
     sources: Sources
     #: for what is too much for a checkpoint
@@ -51,15 +52,15 @@ def make_learner(taught: Phase, start: Start, options: TrainOptions) -> Learner:
     Raises:
         JackError: an unknown randomization, or sources that are not fit.
     """
-    brain, beat = start.brain, start.gait_period
+    brain, beat = start.brain, start.beat
     if taught.style is not None:  # the clips give the beat
-        place = _locomotion(taught, brain, options, taught.task.gait_period)
+        place = _locomotion(taught, brain, options, taught.task.beat)
         return AMP(brain, place, start.sources.motions, taught.style, taught.ppo, options.seed)
     if taught.seeing is not None:
         return _seeing(taught, taught.seeing, start, options)
     if taught.cloning is None:
         return PPO(brain, _locomotion(taught, brain, options, beat), taught.ppo, options.seed)
-    how = Reading(gait_period=beat, stumble_steps=taught.task.alarm > 0)
+    how = Reading(beat=beat, stumble_steps=taught.task.alarm > 0)
     shown = read_demonstrations(list(start.sources.bags.values()), brain.contract, how)
     if options.teacher is None:
         return Cloning(brain, shown, taught.cloning, options.seed)
@@ -69,7 +70,7 @@ def make_learner(taught: Phase, start: Start, options: TrainOptions) -> Learner:
 
 
 def _seeing(taught: Phase, config: SeeingConfig, start: Start, options: TrainOptions) -> Seeing:
-    brain, sources, beat = start.brain, start.sources, start.gait_period
+    brain, sources, beat = start.brain, start.sources, start.beat
     file = start.folder / "walked.npy"
     walking = rehearsal(brain, lambda: _locomotion(_in_full(taught), brain, options, beat), file)
     config = replace(config, batch=options.batch or config.batch)
@@ -83,9 +84,9 @@ def _policy(teacher: Path, options: TrainOptions, brain: Brain) -> Path:
     return file
 
 
-def gait_period(learner: Learner, start: Start) -> float | None:
-    """Duration of the gait cycle that what a learner has taught is to walk at [s]; None: the contract's."""
-    return learner.gait_period if isinstance(learner, AMP) else start.gait_period
+def beat_of(learner: Learner, start: Start) -> Beat | None:
+    """The beat that what a learner has taught is to walk at; None: the contract's."""
+    return learner.beat if isinstance(learner, AMP) else start.beat
 
 
 def has_learnt_all(learner: Learner) -> bool:
@@ -93,9 +94,9 @@ def has_learnt_all(learner: Learner) -> bool:
     return isinstance(learner, Cloning) and learner.over
 
 
-def _locomotion(taught: Phase, brain: Brain, options: TrainOptions, beat: float | None) -> Locomotion:
+def _locomotion(taught: Phase, brain: Brain, options: TrainOptions, beat: Beat | None) -> Locomotion:
     world = BatchWorld(load_model(TRAINING), brain.contract.robot, options.environments or taught.environments)
-    task = replace(_task(taught, options), gait_period=beat)
+    task = replace(_task(taught, options), beat=beat)
     return Locomotion(world, brain.contract, task, options.seed)
 
 

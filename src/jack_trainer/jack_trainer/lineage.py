@@ -15,7 +15,7 @@ def transcript_of(parent: Parent) -> Transcript:
     Its last phase has no score unless the checkpoint is the one that was examined in the end.
     """
     phase, step, entries = parent.phase, parent.step, list[Entry]()
-    last = Entry(phase=phase, step=step, gait_period=parent.gait_period, ended="steps")
+    last = Entry(phase=phase, step=step, beat=parent.beat, ended="steps")
     for entry in transcript.read(parent.run).entries if parent.run else ():
         if entry.phase == phase:
             examined = bool(entry.ended) and entry.step == step

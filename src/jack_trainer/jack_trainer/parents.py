@@ -16,6 +16,7 @@ from jack_brain import policy_file
 from jack_brain.network.brain import Brain
 from jack_brain.network.merge import MergeReport, merge
 from jack_contract.errors import JackError
+from jack_contract.gait import Beat
 from jack_launch.graphs import PRETRAINED, pretrained_policy
 from jack_trainer import checkpoint as storage
 from jack_trainer import progress_file
@@ -36,8 +37,8 @@ class Parent:
     step: int
     seconds: float
     contract_digest: str
-    #: duration of the gait cycle that it walks at [s]; None: the contract's
-    gait_period: float | None
+    #: that it walks at; None: the contract's
+    beat: Beat | None
     #: SHA-256 of the checkpoint's manifest, or of the policy file, hexadecimal
     digest: str
     #: by their names in a brain; of a checkpoint the average ones, which were examined
@@ -80,7 +81,7 @@ def read_parent(place: Path) -> Parent:
 
 def _checkpoint(found: storage.Checkpoint) -> Parent:
     told, weights = found.numbers, found.part("average")
-    beat = _provenance(found.policy.read_bytes()).get("gait_period")
+    beat = Beat.read(_provenance(found.policy.read_bytes()).get("beat"))
     return Parent(
         found.path, told.phase, told.step, told.seconds, told.contract_digest, beat, found.digest, weights
     )
@@ -101,7 +102,7 @@ def _policy(path: Path) -> Parent:
         tensors.setdefault(f"{normaliser}.count", torch.tensor(float(step), dtype=torch.float64))
     digest = hashlib.sha256(file).hexdigest()
     contract, phase = metadata.get(policy_file.DIGEST, ""), str(told.get("phase", ""))
-    return Parent(path, phase, step, 0.0, contract, told.get("gait_period"), digest, tensors)
+    return Parent(path, phase, step, 0.0, contract, Beat.read(told.get("beat")), digest, tensors)
 
 
 def offered(place: Path) -> PolicyFile | None:

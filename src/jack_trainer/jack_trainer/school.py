@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from contextlib import closing
-from dataclasses import replace
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from jack_brain.network.export import PolicyExporter
 from jack_brain.network.presets import BrainSize, preset
 from jack_contract.contract import Contract, default_contract
 from jack_contract.errors import JackError
+from jack_contract.gait import Beat
 from jack_contract.instruction import default_tokenizer
 from jack_trainer import __version__, breakdown, progress_file, transcript
 from jack_trainer import checkpoint as storage
@@ -25,7 +26,7 @@ from jack_trainer.evaluate import Evaluation, evaluate
 from jack_trainer.files import write_json
 from jack_trainer.forgetting import Exam, Gate, exam_of
 from jack_trainer.learner import LearningError
-from jack_trainer.learners import Start, gait_period, has_learnt_all, make_learner
+from jack_trainer.learners import Start, beat_of, has_learnt_all, make_learner
 from jack_trainer.lineage import entry_of, require_same_sources, transcript_of
 from jack_trainer.parents import read_parent
 from jack_trainer.phases import Phase, phase
@@ -276,9 +277,9 @@ class School:
         return own
 
     @property
-    def _beat(self) -> float | None:
+    def _beat(self) -> Beat | None:
         """Duration of the gait cycle that he is taught to walk at by now [s]; None: the contract's."""
-        return gait_period(self.learner, self._start)
+        return beat_of(self.learner, self._start)
 
     def _evaluate(self, task: Exam) -> Evaluation:
         if isinstance(task, TableExam):
@@ -336,7 +337,7 @@ class School:
             "run": self.run_folder.name,
             "brain": self.options.brain,
             "stumble_steps": self.phase.task.alarm > 0,
-            "gait_period": self._beat,
+            "beat": self._beat and asdict(self._beat),
             "parent": self.gate.entry.parent,
             "bags": {k: v for entry in taught for k, v in entry.bags.items()},
             "clips": {k: v for entry in taught for k, v in entry.clips.items()},

@@ -68,7 +68,7 @@ def write_style(run: Path) -> Style:
     gaits = {"clip": clip}
     for words, path in (("before", _policy_before(run, entry)), ("now", find_policy(run, run.parent))):
         policy = Policy.load(path, contract, PolicyLimits(period_share=100.0))
-        walked = courses_at(PolicyActor(path), contract, asked, policy.gait_period)
+        walked = courses_at(PolicyActor(path), contract, asked, policy.beat)
         courses[words] = walked[0]
         gaits[words] = Gait([Walk(course[:, FREE:], course[:, :2], period) for course in walked], robot)
     nearer = gaits["now"].difference(clip).improvement(gaits["before"].difference(clip))

@@ -10,9 +10,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from jack_contract.errors import JackError
+from jack_contract.gait import Beat
 from jack_trainer.files import write_json
 
 NAME = "transcript.json"
@@ -69,8 +70,10 @@ class Entry(Strict):
     bags: dict[str, str] = {}
     clips: dict[str, str] = {}
     scenes: dict[str, str] = {}
-    #: duration of the gait cycle that he walks at [s]; None: the contract's
-    gait_period: float | None = None
+    #: that he walks at; None: the contract's
+    beat: Beat | None = None
+    #: of runs from before beats had a speed; who walked at one of his own then is to be taught anew
+    gait_period: None = Field(default=None, exclude=True)
     #: of the checkpoint that the scores are about [environment steps]
     step: int = 0
     #: by skill, the name of a phase: this one and the earlier ones

@@ -1,6 +1,6 @@
 import math
 import sys
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +9,7 @@ import torch
 
 from jack_brain.network.brain import Brain
 from jack_contract.errors import JackError
+from jack_contract.gait import Beat, Rhythm
 from jack_trainer.imitation.movement import Example, frame_size, frames
 from jack_trainer.rl.amp import AMP, AmpConfig, Styled
 from jack_trainer.rl.discriminator import Judge, JudgeConfig
@@ -46,9 +47,9 @@ def still(count: int) -> np.ndarray:
 
 
 def test_style_counts_for_walking_as_fast_as_the_clip_and_less_the_further_from_it(make_locomotion, example):
-    styled = Styled(make_locomotion(2), [example], Fond(), AmpConfig(reach=0.4))
-    paces = [[0.8, 0, 0], [0.4, 0, 0], [1.2, 0, 0], [0.8, 0.24, 0.32], [0, 0, 0], [-0.8, 0, 0]]
-    # e^-(off / 0.4)^2: 0.4 off each; standing and walking back are 0.8 and 1.6 off
+    styled = Styled(make_locomotion(2), [example], Fond(), AmpConfig())
+    paces = [[0.8, 0, 0], [0.3, 0, 0], [1.3, 0, 0], [0.8, 0.3, 0.4], [-0.2, 0, 0], [-1.2, 0, 0]]
+    # e^-(off / 0.5)^2: 0.5 off each; walking back is 1 and 2 off
     expected = [1.0, math.exp(-1), math.exp(-1), math.exp(-1), math.exp(-4), math.exp(-16)]
     np.testing.assert_allclose(styled.nearness(np.array(paces)), expected, rtol=1e-5)
 
@@ -58,18 +59,20 @@ def test_of_two_examples_the_nearer_one_counts(make_locomotion, example):
     np.testing.assert_allclose(styled.nearness(np.array([[0.4, 0, 0], [0.8, 0, 0]])), 1.0, rtol=1e-6)
 
 
-def test_style_is_paid_beside_the_task_for_what_was_just_done(make_locomotion, example):
+def test_style_is_paid_beside_the_task_for_what_was_just_done(make_locomotion, contract, example):
     """6 a second for style, by a half, in 0.02 s: 0.06 where it counts in full."""
     plain, judge = make_locomotion(4, command=AHEAD, still=0.0), Fond()
     config = AmpConfig(weight=6.0, guide=0.0)
     styled = Styled(make_locomotion(4, command=AHEAD, still=0.0), [example], judge, config)
     plain.reset()
     seen = styled.reset()
-    size, before = frame_size(ROBOT), look(styled, seen)
+    size, before, hurried = frame_size(ROBOT), look(styled, seen), False
     for _ in range(60):
-        pace = seen.command.astype(float)
+        pace, tipping = seen.command.astype(float), contract.observation.tipping(seen.proprioception)
+        calm = 1.0 - np.clip(tipping / 0.35 - 2.0, 0.0, 1.0)  # 1 up to 0.7 rad/s, 0 from 1.05 on
         one, other = plain.step(still(4)), styled.step(still(4))
-        applies = styled.nearness(pace) * ~(one.terminated | one.truncated)
+        applies = calm * styled.nearness(pace) * ~(one.terminated | one.truncated)
+        hurried |= (calm < 1.0).any()
         np.testing.assert_allclose(other.reward - one.reward, 0.06 * applies, atol=1e-6)
         np.testing.assert_array_equal(judge.seen[:, :size], before)
         seen = other.observation
@@ -77,15 +80,13 @@ def test_style_is_paid_beside_the_task_for_what_was_just_done(make_locomotion, e
         np.testing.assert_array_equal(judge.seen[:, size:], before)
         np.testing.assert_array_equal(other.episode_returns, one.episode_returns)
         assert other.terms["style"] == pytest.approx(3.0 * applies.mean(), abs=1e-6)
-    assert applies.max() > 0.5  # by now he is asked for some way ahead
+    assert styled.nearness(pace).max() > 0.5 and hurried  # by now he is asked for some way ahead
 
 
 def test_joints_that_are_not_where_the_clip_has_them_cost_by_hand(make_locomotion, contract):
     """Nothing for joints that are right; for a waist that is 1 rad off, 1 rad^2; and never more than 4."""
     motion = walking_clip()
-    styled = Styled(
-        make_locomotion(2), [Example.of(motion, contract)], Fond(), AmpConfig(weight=0.0, guide=10.0, reach=9.0)
-    )
+    styled = Styled(make_locomotion(2), [Example.of(motion, contract)], Fond(), AmpConfig(weight=0.0, guide=10.0))
     styled.reset()
     row, world = 12, styled.locomotion.world
     angle = 2 * np.pi * 12.5 / ROWS
@@ -101,6 +102,37 @@ def test_joints_that_are_not_where_the_clip_has_them_cost_by_hand(make_locomotio
     right[1, ROBOT.index("waist_yaw")] += 1.0
     np.testing.assert_allclose(seen(right), [0.0, 1.0], atol=0.03)  # the clip is averaged over its neighbours
     np.testing.assert_array_equal(seen(right - 1.0), 4.0)
+
+
+def test_the_habit_leads_the_joints_through_the_clip_at_its_speed(make_locomotion, contract):
+    """But for the network, targets are the clip's joint angles at its speed, and the gait's far from it."""
+    motion, brain = walking_clip(), Brain(contract)
+    learner = AMP(brain, make_locomotion(2), [motion], AmpConfig(judge=SMALL), PPOConfig(), 0, 1)
+    brain.habit.share.fill_(1.0)
+    rows = np.arange(0, ROWS, 4)
+    phase = (rows + 0.5) / ROWS
+    seen = np.zeros((len(rows), contract.observation.history, contract.observation.frame_size), np.float32)
+    seen[..., contract.observation.slices()["gait"]] = contract.gait.signal(Rhythm(phase, np.ones((len(rows), 3))))[
+        :, None
+    ]
+
+    def targets(vx: float) -> np.ndarray:
+        command = np.tile([vx, 0.0, 0.0], (len(rows), 1))
+        action = brain.habit(torch.from_numpy(seen), torch.from_numpy(command).float()).numpy()
+        return contract.action.targets(ROBOT, action, contract.gait.offsets(ROBOT, Rhythm(phase, command)))
+
+    np.testing.assert_allclose(targets(learner.examples[0].speed), motion.joint_position[rows], atol=0.07)
+    plain = ROBOT.default_position + contract.gait.offsets(ROBOT, Rhythm(phase, np.tile([-0.9, 0, 0], (13, 1))))
+    np.testing.assert_allclose(targets(-0.9), plain, atol=1e-4)
+
+
+def test_the_habit_comes_in_with_the_beat_and_may_be_left_out(make_locomotion, contract):
+    learner = make(make_locomotion, contract, glide=0.4)
+    for progress, share in ((0.0, 0.0), (0.2, 0.5), (0.4, 1.0)):
+        learner.progress = progress
+        learner.iterate()
+        assert float(learner.brain.habit.share) == float(learner.average.habit.share) == pytest.approx(share)
+    assert not make(make_locomotion, contract, habit=False).brain.habit.taught
 
 
 def test_who_falls_gets_nothing_for_style_and_is_no_example_of_the_policy(make_locomotion, example):
@@ -124,7 +156,7 @@ def test_what_is_taken_is_forgotten(make_locomotion, example):
 
 def make(make_locomotion, contract, seed: int = 0, **changes) -> AMP:
     torch.manual_seed(seed)
-    environment = make_locomotion(6, seed, command=AHEAD, still=0.0, gait_period=1.04, curriculum=0.5)
+    environment = make_locomotion(6, seed, command=AHEAD, still=0.0, beat=Beat(1.04, 0.8), curriculum=0.5)
     config = replace(AmpConfig(judge=SMALL), **changes)
     return AMP(
         Brain(contract), environment, [walking_clip()], config, PPOConfig(rollout=4, minibatches=2), seed, threads=1
@@ -178,8 +210,8 @@ def test_the_beat_glides_from_the_contracts_to_the_clips(make_locomotion, contra
 def test_a_task_without_a_beat_gets_the_clips(make_locomotion, contract):
     environment = make_locomotion(2)
     learner = AMP(Brain(contract), environment, [walking_clip(rows=44)], AmpConfig(judge=SMALL), PPOConfig(), 0, 1)
-    assert environment.config.gait_period == pytest.approx(0.88)
-    assert learner.gait_period == pytest.approx(0.88)
+    assert environment.config.beat == learner.beat
+    assert asdict(learner.beat) == pytest.approx({"period": 0.88, "speed": 0.8})
 
 
 def test_a_clip_at_a_beat_that_he_cannot_walk_at_is_refused_with_what_to_type(make_locomotion, contract):
@@ -203,7 +235,7 @@ def test_without_a_clip_there_is_no_style(make_locomotion, contract):
         AMP(Brain(contract), make_locomotion(2), [], AmpConfig(), PPOConfig(), 0, 1)
 
 
-@pytest.mark.parametrize("changes", [{"weight": -1.0}, {"reach": 0.0}, {"glide": 1.5}, {"weight": math.nan}])
+@pytest.mark.parametrize("changes", [{"weight": -1.0}, {"glide": 1.5}, {"weight": math.nan}])
 def test_what_cannot_be_meant_is_refused(changes):
     with pytest.raises(JackError):
         AmpConfig(**changes)

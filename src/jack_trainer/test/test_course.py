@@ -14,6 +14,7 @@ import torch
 from jack_brain.network.brain import Inputs
 from jack_brain.policy import Policy, PolicyLimits
 from jack_contract.errors import JackError, PolicyError
+from jack_contract.gait import Beat
 from jack_launch.graphs import pretrained_policy
 from jack_trainer import course, progress_file, school, status, transcript
 from jack_trainer.checkpoint import HELD, POLICY, checkpoints, newest_checkpoint, read_checkpoint
@@ -588,9 +589,10 @@ def test_all_learners_follow_each_other_and_go_on_bit_for_bit(make_course, quick
     told = provenance(spared.policy)
     assert (told["clips"], told["bags"]) == (natural.clips, clone.bags) and told["phase"] == "stand"
     # the clip's beat, and from then on his own
-    beats = [entry.gait_period for entry in (walk, natural, clone, stand)]
-    assert beats == [None, *[pytest.approx(52 * 0.02)] * 3] and told["gait_period"] == beats[-1]
-    assert [task.gait_period for task in tasks[:2]] == beats[:2] and tasks[-1].gait_period == beats[-1]
+    beats = [entry.beat for entry in (walk, natural, clone, stand)]
+    assert beats[0] is None and beats[1:] == [Beat(pytest.approx(52 * 0.02), pytest.approx(0.8))] * 3
+    assert Beat.read(told["beat"]) == beats[-1]
+    assert [task.beat for task in tasks[:2]] == beats[:2] and tasks[-1].beat == beats[-1]
     for updates in (3, 5):
         stopped = stopped_at(make_course(phase=phases, seed=3, **sources), updates)
         assert stopped.reason == "stopped"

@@ -16,7 +16,7 @@ from jack_brain.pilot import Pilot
 from jack_brain.policy import Policy
 from jack_contract.contract import default_contract
 from jack_contract.errors import JackError
-from jack_contract.gait import Rhythm
+from jack_contract.gait import Beat, Rhythm
 from jack_contract.observation import History
 from jack_contract.state import RobotState
 from jack_launch.graphs import pretrained_folder
@@ -201,9 +201,9 @@ class Witness:
 
     stumble_steps, estimates, sha256 = True, False, "witness"
 
-    def __init__(self, path, gait_period=None):
+    def __init__(self, path, beat=None):
         self.policy = Policy.load(path, CONTRACT)
-        self.gait_period, self.seen = gait_period, []
+        self.beat, self.seen = beat, []
 
     def act(self, history, command=None):
         action = self.policy.act(history, command)
@@ -214,9 +214,9 @@ class Witness:
         return self.act(history, command), float("nan")
 
 
-def fly(count, asked, gait_period=None, push=None, path=WALKER):
+def fly(count, asked, beat=None, push=None, path=WALKER):
     """Moments of Jack, who walks in a simulation under a pilot; and what his policy saw and said in each."""
-    world, pilot, witness = World(SceneOptions(visuals=False), PERIOD), Pilot(CONTRACT), Witness(path, gait_period)
+    world, pilot, witness = World(SceneOptions(visuals=False), PERIOD), Pilot(CONTRACT), Witness(path, beat)
     pilot.offer(witness)
     moments = []
     for index in range(count):
@@ -276,8 +276,9 @@ def test_a_bag_tells_what_the_pilot_saw_and_said(read, first):
 
 
 def test_another_beat_is_read_at_that_beat(read):
-    moments, seen, _ = fly(200, lambda k: (0.3, 0.0, 0.0) if k > 30 else (0.0, 0.0, 0.0), gait_period=0.6)
-    histories, _, _ = errors(read(moments, Reading(gait_period=0.6)).rows, seen)
+    beat = Beat(0.6, 0.5)
+    moments, seen, _ = fly(200, lambda k: (0.3, 0.0, 0.0) if k > 30 else (0.0, 0.0, 0.0), beat=beat)
+    histories, _, _ = errors(read(moments, Reading(beat=beat)).rows, seen)
     assert np.abs(histories[..., SPEC.slices()["gait"]]).max() < 1e-6
 
 

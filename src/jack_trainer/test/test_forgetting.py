@@ -2,12 +2,15 @@ from dataclasses import replace
 
 import pytest
 
+from jack_contract.gait import Beat
 from jack_trainer import transcript
 from jack_trainer.evaluate import Evaluation
 from jack_trainer.forgetting import Gate, exam_of, forgotten, scored
 from jack_trainer.phases import PHASES, phase
 from jack_trainer.tasks.lessons import EXAM, WALK_EXAM
 from jack_trainer.transcript import Entry, Score, Transcript
+
+SLOW = Beat(0.9, 1.0)
 
 
 def score(survived=97, velocity=0.1, yaw=0.2, episodes=100):
@@ -50,9 +53,9 @@ def test_where_he_gets_to_counts_only_if_it_did():
 def test_an_exam_is_held_with_the_reflexes_and_at_the_beat_of_the_policy():
     stand, walk = phase("stand"), phase("walk")
     assert exam_of(stand, stand, None) == EXAM and exam_of(walk, walk, None) == WALK_EXAM
-    told = exam_of(stand, walk, 0.9)
-    assert (told.alarm, told.gait_period, told.command) == (EXAM.episode, 0.9, EXAM.command)
-    assert replace(told, alarm=0.0, gait_period=None) == EXAM
+    told = exam_of(stand, walk, SLOW)
+    assert (told.alarm, told.beat, told.command) == (EXAM.episode, SLOW, EXAM.command)
+    assert replace(told, alarm=0.0, beat=None) == EXAM
 
 
 class Examiner:
@@ -63,7 +66,7 @@ class Examiner:
 
     def __call__(self, task):
         skill = "walk" if task.command != EXAM.command else "stand"
-        self.held.append((skill, task.gait_period))
+        self.held.append((skill, task.beat))
         return Evaluation(100, self.survived[skill], 20.0, 60.0, 0.1, 0.1)
 
 
@@ -97,20 +100,20 @@ def test_what_two_skills_are_examined_by_alike_is_examined_once(tmp_path):
     examine = Examiner(stand=97, walk=96)
     held = gate(tmp_path, "natural", examine, passed("stand"), passed("walk", 99))
     held.begin()
-    held.hold(2000, 0.9)
-    assert examine.held == [("walk", 0.9), ("stand", 0.9)]
+    held.hold(2000, SLOW)
+    assert examine.held == [("walk", SLOW), ("stand", SLOW)]
     natural = transcript.read(tmp_path).entries[-1]
-    assert natural.gait_period == 0.9 and natural.scores["walk"] == natural.scores["natural"]
+    assert natural.beat == SLOW and natural.scores["walk"] == natural.scores["natural"]
     assert [line.split(":")[0] for line in natural.forgot] == ["walk"]  # against what walking was, not standing
 
 
 def test_who_was_never_examined_is_before_he_can_forget(tmp_path):
     examine = Examiner(stand=80, walk=99)
-    held = gate(tmp_path, "walk", examine, Entry(phase="stand", step=1000, gait_period=0.8, ended="steps"))
+    held = gate(tmp_path, "walk", examine, Entry(phase="stand", step=1000, beat=SLOW, ended="steps"))
     held.begin()
-    assert examine.held == [("stand", 0.8)] and held.skills["stand"].survived == 80
-    assert held.beat_before == 0.8
-    held.hold(2000, 0.8)
+    assert examine.held == [("stand", SLOW)] and held.skills["stand"].survived == 80
+    assert held.beat_before == SLOW
+    held.hold(2000, SLOW)
     assert held.entry.forgot == []
 
 

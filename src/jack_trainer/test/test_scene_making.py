@@ -14,6 +14,7 @@ from jack_brain.network.export import PolicyExporter
 from jack_brain.policy import Policy
 from jack_contract.contract import default_contract
 from jack_contract.errors import JackError
+from jack_contract.gait import Beat
 from jack_contract.instruction import default_tokenizer
 from jack_launch.graphs import pretrained_policy
 from jack_sim.camera import CameraError
@@ -61,7 +62,7 @@ def written(path, words):
     brain = Brain(CONTRACT, chunk=ChunkSpec())
     report = read_parent(POLICY).teach(brain)
     assert "chunk_head.out.weight" in report.new and "trunk.layers.0.down.weight" not in report.new
-    told = {"phase": "manipulation", "step": 1, "words": words, "stumble_steps": True, "gait_period": None}
+    told = {"phase": "manipulation", "step": 1, "words": words, "stumble_steps": True, "beat": None}
     path.write_bytes(PolicyExporter(brain, command=True).export(told))
     return path
 
@@ -219,7 +220,7 @@ def test_manipulation_is_passed_by_who_does_what_he_is_told_on_his_feet():
 def test_the_exam_of_a_skill_at_the_table_is_the_tables():
     taught = phase("manipulation")
     assert exam_of(taught, taught, None) == taught.table
-    assert exam_of(phase("walk"), taught, 0.7).gait_period == 0.7
+    assert exam_of(phase("walk"), taught, Beat(0.7, 1.0)).beat == Beat(0.7, 1.0)
     before = scored(Evaluation(100, 100, 5.0, 0.8, done={"touch": 0.9}))
     assert str(before) == "100% on his feet, touch 90%" and before.done == {"touch": 0.9}
 

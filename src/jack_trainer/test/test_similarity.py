@@ -178,7 +178,7 @@ def test_improvement_by_hand():
 def test_the_gait_of_the_policy_that_ships_has_its_own_beat_and_speed():
     contract = default_contract()
     policy = Policy.load(PRETRAINED, contract)
-    gait = gait_at(PolicyActor(PRETRAINED), contract, 0.6, policy.gait_period)
+    gait = gait_at(PolicyActor(PRETRAINED), contract, 0.6, policy.beat)
     assert isinstance(gait, Gait) and len(gait.cycles) > 20
     assert gait.figures.cadence == pytest.approx(120.0 / contract.gait.period, rel=0.02)
     assert gait.figures.speed == pytest.approx(0.6, abs=0.12)

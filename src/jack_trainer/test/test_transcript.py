@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jack_contract.errors import JackError
+from jack_contract.gait import Beat
 from jack_trainer import transcript
 from jack_trainer.transcript import NAME, Entry, Score, Transcript, TranscriptError, read, write
 
@@ -25,7 +26,7 @@ entries = st.builds(
     parent_phase=st.text(),
     bags=files,
     clips=files,
-    gait_period=st.none() | st.floats(0.1, 2.0),
+    beat=st.none() | st.builds(Beat, st.floats(0.3, 2.0), st.floats(0.1, 3.0)),
     scores=st.dictionaries(st.text(), scores),
     forgot=st.lists(st.text()),
     ended=st.sampled_from(["", "passed", "steps"]),

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from jack_brain.chunk import ChunkSpec, chunk_width
 from jack_brain.network.chunk_heads import ChunkHead, chunk_head
+from jack_brain.network.habit import Habit
 from jack_brain.network.heads import GaussianHead, ValueHead
 from jack_brain.network.normaliser import RunningNormaliser
 from jack_brain.network.presets import PRESETS, BrainSize
@@ -64,6 +65,7 @@ class Brain(nn.Module):
     Attributes:
         normaliser: of observation frames, (D,), shared by all H frames of the history.
         value_normaliser: of returns, (1,).
+        habit: what is done without thinking.
         chunk_head: what makes chunks of what is seen and said; None where nobody taught it to.
     """
 
@@ -98,6 +100,7 @@ class Brain(nn.Module):
         felt = self.proprioception.linear.in_features
         self.action_head = GaussianHead(size.width, felt, size.feedforward, contract.robot.count, std)
         self.value_head = ValueHead(felt, size.feedforward)
+        self.habit = Habit(contract)
         _initialise(self)
         self.pointer: PointerTokens | None = None
         self.chunk_head: ChunkHead | None = None
@@ -145,11 +148,10 @@ class Brain(nn.Module):
             past = self.prefix(inputs.instruction, inputs.image)
         elif inputs.instruction is not None or inputs.image is not None:
             raise JackError("Give the brain a computed prefix or a sentence and picture, not both.")
-        if self.symmetry is None or past is not None:
-            return self._tick(inputs, value, past)
-        right = self.symmetry.right(inputs.proprioception)
-        output = self._tick(self.symmetry.inputs(inputs, right), value, None)
-        return replace(output, mean=self.symmetry.action(output.mean, right))
+        output = self._thought(inputs, value, past)
+        if inputs.command is not None and self.habit.taught:
+            output.mean = output.mean + self.habit(inputs.proprioception, inputs.command)
+        return output
 
     def reach(self, proprioception: Tensor, past: Memory) -> Tensor:
         """The trunk's answer to the question for a chunk, (B, 1, width), to be given to `chunk_head`.
@@ -167,6 +169,14 @@ class Brain(nn.Module):
         memory = self.trunk.absorb(self.proprioception(felt), past)
         answer, _ = self.trunk.extend(self.chunk_head.token, memory)
         return answer
+
+    def _thought(self, inputs: Inputs, value: bool, past: Memory | None) -> Output:
+        """What it says but for habit."""
+        if self.symmetry is None or past is not None:
+            return self._tick(inputs, value, past)
+        right = self.symmetry.right(inputs.proprioception)
+        output = self._tick(self.symmetry.inputs(inputs, right), value, None)
+        return replace(output, mean=self.symmetry.action(output.mean, right))
 
     def _tick(self, inputs: Inputs, value: bool, past: Memory | None) -> Output:
         felt = self.proprioception.felt(self.normaliser(inputs.proprioception))

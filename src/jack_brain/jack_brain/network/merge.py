@@ -24,6 +24,8 @@ _BY_FRAME = ("normaliser.mean", "normaliser.var")
 _BY_FELT = ("proprioception.linear.weight", "action_head.hidden.0.weight", "value_head.hidden.0.weight")
 #: Those of the mirror say how a body is made, and of the means how a history is read: nobody learnt them.
 _MADE = ("symmetry.", "proprioception.means", "chunk_head.reads")
+#: Not to have them is to have none.
+_HABITS = "habit."
 
 
 @dataclass
@@ -88,7 +90,9 @@ def merge(brain: Brain, tensors: Mapping[str, Tensor], contract: Contract | None
     merged: dict[str, Tensor] = {}
     for name, begins in own.items():
         given = tensors.get(name)
-        if given is None or name.startswith(_MADE):
+        if given is None and name.startswith(_HABITS):
+            merged[name] = begins
+        elif given is None or name.startswith(_MADE):
             merged[name] = begins
             (report.kept if name.startswith(_MADE) and name in tensors else report.new).append(name)
         elif name in _BY_FRAME and not fits:

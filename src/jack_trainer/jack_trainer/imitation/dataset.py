@@ -25,7 +25,7 @@ from jack_brain.pilot import PilotConfig
 from jack_contract.arrays import Array, Float32
 from jack_contract.contract import Contract
 from jack_contract.errors import JackError
-from jack_contract.gait import SIGNAL_SIZE
+from jack_contract.gait import SIGNAL_SIZE, Beat
 from jack_contract.observation import encode_command
 from jack_contract.wire import NANOSECONDS
 from jack_trainer.imitation import rhythm
@@ -49,8 +49,8 @@ _ASKED = ("linear.x", "linear.y", "angular.z")
 class Reading:
     """How bags are read, and which."""
 
-    #: duration of a gait cycle of the policy that is to be taught [s]; None: the contract's
-    gait_period: float | None = None
+    #: of the policy that is to be taught; None: the contract's
+    beat: Beat | None = None
     #: whether it takes a step when he stumbles
     stumble_steps: bool = True
     #: whether episodes with gaps are learnt from
@@ -118,7 +118,7 @@ def read_episode(path: Path, contract: Contract, how: Reading = Reading(), folde
 def _key(contract: Contract, how: Reading) -> str:
     """Of what decides how a bag is read; which bags are fit does not."""
     decides = {"version": VERSION, "contract": contract.digest, "pilot": asdict(PilotConfig())}
-    decides |= {name: getattr(how, name) for name in ("gait_period", "stumble_steps")}
+    decides |= {"beat": how.beat and asdict(how.beat), "stumble_steps": how.stumble_steps}
     return hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()
 
 
@@ -174,7 +174,7 @@ def _unbroken(frames: Frames, asked: Array, passed: NDArray[np.integer], contrac
     robot, spec, gait, count = (
         contract.robot,
         contract.observation,
-        contract.gait.paced(how.gait_period),
+        contract.gait.paced(how.beat),
         len(asked),
     )
     nothing, everything = np.zeros((count, robot.count)), np.arange(count)

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from jack_contract.arrays import Array, Float32, Float64
 from jack_contract.contract import Contract
 from jack_contract.errors import JackError
+from jack_contract.gait import Beat
 from jack_contract.robot import RobotSpec
 from jack_contract.rotation import xyzw_to_wxyz
 from jack_sim.batch import BatchWorld
@@ -242,13 +243,13 @@ def gait_at(
     actor: Callable[[Observation], Float32],
     contract: Contract,
     velocity: float,
-    gait_period: float | None = None,
+    beat: Beat | None = None,
     robots: int = 4,
     seed: int = 1,
 ) -> Gait:
     """The gait of a policy that is asked to walk straight ahead on level ground, unpushed; see `courses_at`."""
     period = contract.robot.control_period
-    courses = courses_at(actor, contract, velocity, gait_period, robots, seed)
+    courses = courses_at(actor, contract, velocity, beat, robots, seed)
     return Gait([Walk(course[:, FREE:], course[:, :2], period) for course in courses], contract.robot)
 
 
@@ -256,7 +257,7 @@ def courses_at(
     actor: Callable[[Observation], Float32],
     contract: Contract,
     velocity: float,
-    gait_period: float | None = None,
+    beat: Beat | None = None,
     robots: int = 4,
     seed: int = 1,
 ) -> list[Float64]:
@@ -266,7 +267,7 @@ def courses_at(
         actor: decides for all of them, without exploration.
         contract: of the policy.
         velocity: what is asked for [m/s].
-        gait_period: duration of the policy's cycle [s]; None: the contract's.
+        beat: of the policy; None: the contract's.
         robots: that walk side by side, each from a start of its own.
         seed: of those starts.
 
@@ -280,9 +281,7 @@ def courses_at(
     begin, count = round(_SETTING_OUT / period), round(_WATCHED / period)
     asked = ((velocity, velocity), (0.0, 0.0), (0.0, 0.0))
     always = LocomotionConfig.episode  # as in the exam: who stumbles hurries
-    config = LocomotionConfig(
-        command=asked, still=0.0, randomization=OFF, gait_period=gait_period, alarm=always, staggered=False
-    )
+    config = LocomotionConfig(command=asked, still=0.0, randomization=OFF, beat=beat, alarm=always, staggered=False)
     world = BatchWorld(load_model(TRAINING), contract.robot, robots)
     environment = Locomotion(world, contract, config, seed)
     seen, fell = environment.reset(), np.zeros(robots, bool)

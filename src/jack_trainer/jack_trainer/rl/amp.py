@@ -2,7 +2,9 @@
 
 The task stays what it was. Beside it, movement is paid for that a judge cannot tell from a person's, and the judge
 learns after each rollout to tell them apart. A clip is an example for walking as fast as it does: the further from
-that he is asked to walk, the less style counts, and who is asked to stand is left alone.
+that he is asked to walk, the less style counts, and who is asked to stand, or hurries because he tips over, is left
+alone. Where to begin, no judge need tell him: the clip's joint angles through a step become a habit, brought in
+slowly, and what he learns corrects it until it keeps him on his feet.
 """
 
 from __future__ import annotations
@@ -18,7 +20,9 @@ from torch import Tensor
 
 from jack_brain.network.brain import Brain
 from jack_contract.arrays import Array, Float32
+from jack_contract.contract import Contract
 from jack_contract.errors import JackError
+from jack_contract.gait import Beat, Rhythm, nearness
 from jack_contract.observation import SIGNAL_SIZE
 from jack_trainer import checkpoint as storage
 from jack_trainer.checkpoint import LearnerNumbers
@@ -33,6 +37,8 @@ from jack_trainer.tasks.locomotion import Locomotion
 _FRAMES = "style.frames"
 #: Greater squared errors of all joints together cost no more [rad^2]: he is about to fall, and that has its price.
 _ASTRAY = 4.0
+#: He is asked to walk straight ahead from so much of a clip's pace to so much.
+_AROUND = (0.5, 1.1)
 #: Beats that he can be taught to walk at [s]: the slower the steps, the further one falls from one to the next.
 _BEATS = (0.6, 1.2)
 
@@ -45,19 +51,17 @@ class AmpConfig:
     weight: float = 8.0
     #: price per second of joints that are not where the clip has them at this moment of a step, for each rad^2 that
     #: they are off: a judge says little to him who is still far away, and this the more
-    guide: float = 3.0
-    #: how far from the clip's a pace may be until style counts e times less; m/s and rad/s are taken as one vector
-    reach: float = 0.5
-    #: the beat goes from the contract's to the task's own in this share of the training
+    guide: float = 8.0
+    #: the beat goes from the contract's to the task's own, and the habit comes in, in this share of the training
     glide: float = 0.3
+    #: whether he begins from the clip's joint angles
+    habit: bool = True
     judge: JudgeConfig = field(default_factory=JudgeConfig)
 
     def __post_init__(self) -> None:
         positive = all(0 <= number < math.inf for number in (self.weight, self.guide))
-        if not positive or not 0 < self.reach < math.inf or not 0 <= self.glide <= 1:
-            raise JackError(
-                f"Style needs weights of 0 and more, a reach above 0 and a glide of 0 to 1, given: {self}."
-            )
+        if not positive or not 0 <= self.glide <= 1:
+            raise JackError(f"Style needs weights of 0 and more and a glide of 0 to 1, given: {self}.")
 
 
 class Styled:
@@ -78,6 +82,7 @@ class Styled:
         self._period = locomotion.contract.robot.control_period
         self._frames: Float32 = np.zeros((self.count, frame_size(locomotion.contract.robot)), np.float32)
         self._asked: Array = np.zeros((self.count, 3))
+        self._calm: Array = np.ones(self.count)
         self.pairs: list[Float32] = []
         self.applies: list[Float32] = []
 
@@ -88,7 +93,7 @@ class Styled:
     def step(self, action: Float32) -> Transition:
         """As the task has it; the reward grows by the style's, the returns of episodes do not."""
         before, asked = self._frames, self._asked
-        applies = self.nearness(asked)
+        applies = self.nearness(asked) * self._calm.astype(np.float32)
         step = self.locomotion.step(action)
         self._remember(step.observation)
         applies *= ~(step.terminated | step.truncated)  # what follows is another episode
@@ -106,9 +111,8 @@ class Styled:
 
     def nearness(self, pace: Array) -> Float32:
         """How much style counts at a pace (N, 3), from 0 to 1, (N,)."""
-        off = np.abs(pace[:, :1] - self._speeds).min(axis=-1)
-        away = off**2 + np.square(pace[:, 1:]).sum(axis=-1)
-        return np.exp(-away / self._config.reach**2).astype(np.float32)
+        near = [nearness(pace, speed) for speed in self._speeds]
+        return np.max(near, axis=0).astype(np.float32)
 
     def _astray(self, pace: Array) -> Float32:
         """How far the joints are from where the nearest example has them at this moment of a step, (N,) [rad^2]."""
@@ -164,6 +168,8 @@ class Styled:
         self._frames = frames(self.locomotion.world, seen.proprioception[:, -1, self._gait])
         assert seen.command is not None  # locomotion always tells
         self._asked = seen.command.astype(np.float64)
+        contract = self.locomotion.contract
+        self._calm = 1.0 - contract.gait.hurry(contract.observation.tipping(seen.proprioception))
         return seen
 
 
@@ -203,8 +209,12 @@ class AMP:
             raise JackError("Style is learnt from clips, and none was given: add --clips FILE.")
         self._locomotion, self.config = environment, config
         self.examples = [Example.of(motion, environment.contract) for motion in motions]
-        if environment.config.gait_period is None:
-            environment.config = replace(environment.config, gait_period=beat_of(self.examples, motions))
+        speeds = [example.speed for example in self.examples]
+        around = _AROUND[0] * min(speeds), _AROUND[1] * max(speeds)
+        beat = environment.config.beat or beat_of(self.examples, motions)
+        environment.config = replace(environment.config, beat=beat, straight_speed=around)
+        if config.habit:
+            brain.habit.learn(*habit_of(self.examples, environment.contract))
         self.judge = Judge(np.concatenate([example.pairs for example in self.examples]), config.judge, seed)
         self._styled = Styled(environment, self.examples, self.judge, config)
         self.ppo = PPO(brain, self._styled, ppo, seed, threads)
@@ -213,6 +223,7 @@ class AMP:
     def iterate(self) -> Mapping[str, float]:
         """One rollout, one update of the brain, a few of the judge."""
         self._locomotion.glide = min(1.0, self.progress / self.config.glide) if self.config.glide else 1.0
+        self.brain.habit.share.fill_(self._locomotion.glide)
         told = self.ppo.iterate()
         judged = self.judge.learn(*self._styled.take())
         return {**told, **{f"style_{name}": value for name, value in judged.items()}}
@@ -238,9 +249,9 @@ class AMP:
         """Nothing goes on beside it."""
 
     @property
-    def gait_period(self) -> float:
-        """Duration of the gait cycle that he walks at now [s]."""
-        return self._locomotion.gait.period
+    def beat(self) -> Beat | None:
+        """That he walks at now."""
+        return self._locomotion.beat
 
     @property
     def progress(self) -> float:
@@ -272,8 +283,22 @@ class AMP:
         return self.ppo.broken
 
 
-def beat_of(examples: Sequence[Example], motions: Sequence[MotionClip]) -> float:
-    """Mean duration of a cycle of some clips [s].
+def habit_of(examples: Sequence[Example], contract: Contract) -> tuple[Array, float]:
+    """What some clips add to a policy's action, beyond the contract's gait.
+
+    Returns:
+        In units of action, through a cycle in equal steps, mean of the clips, (P, n); at their mean speed [m/s].
+    """
+    speed = float(np.mean([example.speed for example in examples]))
+    joints = np.mean([example.cycle for example in examples], axis=0)
+    phase = np.arange(len(joints)) / len(joints)
+    ahead = np.tile([speed, 0.0, 0.0], (len(phase), 1))
+    gait = contract.gait.offsets(contract.robot, Rhythm(phase, ahead))
+    return contract.action.action(contract.robot, joints - gait), speed
+
+
+def beat_of(examples: Sequence[Example], motions: Sequence[MotionClip]) -> Beat:
+    """Mean of some clips.
 
     Raises:
         JackError: he cannot walk at it; says how to get another one.
@@ -286,4 +311,5 @@ def beat_of(examples: Sequence[Example], motions: Sequence[MotionClip]) -> float
                 f"In '{motion.info.name}' two steps take {example.period:.2f} s; allowed: {low} to {high} s. "
                 f"Change its pace: ./jack mocap retarget --speed {speed:.2f} {motion.info.source}"
             )
-    return float(np.mean([example.period for example in examples]))
+    period, speed = np.mean([(example.period, example.speed) for example in examples], axis=0).tolist()
+    return Beat(period, speed)

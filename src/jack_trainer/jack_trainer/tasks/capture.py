@@ -54,16 +54,17 @@ def landing_error(truth: Truth, height: Array, gait: GaitSpec, rhythm: Rhythm) -
     """
     robots, left = np.arange(len(height)), rhythm.phase < 0.5
     swinging, standing = (truth.feet[robots, np.where(left, a, b)] for a, b in ((0, 1), (1, 0)))
-    ahead, outside = landing_margins(gait.period)
-    remaining = gait.period * (0.5 - rhythm.phase % 0.5)
+    cycle = gait.cycle(rhythm.pace)
+    ahead, outside = landing_margins(cycle)
+    remaining = cycle * (0.5 - rhythm.phase % 0.5)
     grown = np.exp(remaining * np.sqrt(GRAVITY / np.maximum(height, 0.1)))
-    landing = _capture_point(truth, height, standing) * grown[:, None] - ahead * rhythm.pace[:, :2]
+    landing = _capture_point(truth, height, standing) * grown[:, None] - ahead[..., None] * rhythm.pace[:, :2]
     side = np.where(left, 1.0, -1.0)
     landing[:, 1] = side * np.maximum(side * landing[:, 1] + outside, APART)
     return np.linalg.norm(_heading_frame(truth, swinging - standing) - landing, axis=-1)
 
 
-def landing_margins(period: float) -> tuple[float, float]:
+def landing_margins(period: Array | float) -> tuple[Float64, Float64]:
     """Where a foot lands that goes on for ever at a beat, for point feet (Hof 2008).
 
     T / (e^(T / tau) - 1) and 0.2 m / (e^(T / tau) + 1), T half a cycle and tau the time constant of the fall; at
@@ -71,14 +72,14 @@ def landing_margins(period: float) -> tuple[float, float]:
     0.15 m), and falls more.
 
     Args:
-        period: duration of a cycle [s].
+        period: duration of a cycle, (...,) [s].
 
     Returns:
-        How far the capture point is ahead of the foot, for each m/s [s], and inside of it [m].
+        How far the capture point is ahead of the foot, for each m/s [s], and inside of it [m], (...,) each.
     """
-    step = period / 2
+    step = np.asarray(period) / 2
     grown = np.exp(step / _TAU)
-    return float(step / (grown - 1)), float(_STANCE / (grown + 1))
+    return step / (grown - 1), _STANCE / (grown + 1)
 
 
 def _capture_point(truth: Truth, height: Array, origin: Array) -> Float64:

@@ -40,7 +40,7 @@ class Legs:
         """
         policy = Policy.load(path, contract)
         self._actor, self._stumbles = PolicyActor(path, threads=1), policy.stumble_steps
-        self._gait = contract.gait.paced(policy.gait_period)
+        self._gait = contract.gait.paced(policy.beat)
         self._contract, self._masked = contract, masked
         self._arms = arm_joints(contract.robot)
         self._history = History(contract.observation, (count,))

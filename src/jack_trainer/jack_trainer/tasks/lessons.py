@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from jack_contract.arrays import Array
+from jack_contract.gait import Beat
 from jack_sim.randomization import OFF, ON, Randomization
 from jack_trainer.tasks.instructions import Skill
 from jack_trainer.tasks.rewards import RewardWeights
@@ -22,6 +23,8 @@ class LocomotionConfig:
     command: tuple[tuple[float, float], ...] = ((0.0, 0.0), (0.0, 0.0), (0.0, 0.0))
     #: share of the commands that only ask for some way straight ahead
     straight: float = 0.0
+    #: how fast then, least and greatest [m/s]; None: up to the greatest forward speed
+    straight_speed: tuple[float, float] | None = None
     #: share of the commands that are zero
     still: float = 0.1
     #: share of the episodes in which all of them are
@@ -40,8 +43,8 @@ class LocomotionConfig:
     randomization: Randomization = Randomization()
     #: how far bodies and sensors may be from the model, as a share of the table that a training asks for
     bodies: float = 1.0
-    #: duration of a gait cycle [s]; None: the contract's
-    gait_period: float | None = None
+    #: that he walks at; None: the contract's
+    beat: Beat | None = None
     #: episodes start up to this far from the default pose, each joint [rad]
     start_joint_noise: float = 0.1
     #: episodes start with up to this pelvis velocity, each axis [m/s]
@@ -84,9 +87,9 @@ _VELOCITIES = ((-0.3, 1.0), (-0.3, 0.3), (-0.8, 0.8))
 WALK = LocomotionConfig(
     command=_VELOCITIES, still=0.15, standing=0.15, alarm=0.8, busy=0.25, incline=0.2, curriculum=0.3
 )
-#: To walk like somebody, at his beat, for who walks already; how it is to look, a judge of style says. He sees the
-#: arms, which are therefore nobody else's.
-NATURAL = replace(WALK, straight=0.5, curriculum=0.5, busy=0.0)
+#: To walk like somebody, at his beat, for who walks already; how it is to look, a judge of style says, and how high
+#: feet are lifted and joints are held counts the less for it. He sees the arms, which are therefore nobody else's.
+NATURAL = replace(WALK, straight=0.5, curriculum=0.5, busy=0.0, weights=RewardWeights(clearance=1.0, pose=-0.1))
 WALK_EXAM = replace(EXAM, command=_VELOCITIES, alarm=EXAM.episode, randomization=replace(ON, **_EXAM_PUSHES))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,7 @@ from numpy.typing import NDArray
 
 from jack_contract.arrays import Array, Float32
 from jack_contract.contract import Contract
-from jack_contract.gait import GaitSpec, Rhythm
+from jack_contract.gait import Beat, GaitSpec, Rhythm
 from jack_contract.observation import History, encode_command
 from jack_contract.rotation import projected_gravity
 from jack_contract.state import Command, RobotState
@@ -149,13 +150,18 @@ class Locomotion:
     @property
     def gait(self) -> GaitSpec:
         """His steps, at the beat that he is asked for now."""
-        own, asked = self.contract.gait, self.config.gait_period
-        return own if asked is None else own.paced((1.0 - self.glide) * own.period + self.glide * asked)
+        return self.contract.gait.paced(self.beat)
+
+    @property
+    def beat(self) -> Beat | None:
+        """That he is asked to walk at now; None: the contract's."""
+        own, asked = self.contract.gait.period, self.config.beat
+        return asked and replace(asked, period=(1.0 - self.glide) * own + self.glide * asked.period)
 
     @property
     def settled(self) -> NDArray[np.bool_]:
         """Who has been asked for the same for a whole gait cycle, so that he may be judged by it, (N,)."""
-        return self.since_command * self._period > self.gait.period
+        return self.since_command * self._period > self.gait.cycle(self._rhythm.pace)
 
     @property
     def level(self) -> float:
@@ -197,7 +203,8 @@ class Locomotion:
         speed = np.linalg.norm(feet[:, :, :2] - self._feet[:, :, :2], axis=-1) / self._period
         # Hips sway and turn with every step: what counts is where he gets to in half a cycle.
         moved = np.concatenate((truth.velocity[:, :2], state.angular_velocity[:, 2:]), axis=-1)
-        self._drift += 2 * self._period / gait.period * (moved - self._rhythm.pace - self._drift)
+        pace, lasts = self._rhythm.pace, np.reshape(gait.cycle(self._rhythm.pace), (-1, 1))
+        self._drift += 2 * self._period / lasts * (moved - pace - self._drift)
         point = standing_point(truth, height)
         self._rest += self._period / _REST * (point - self._rest)
         stepping = gait.stepping(self._rhythm)
@@ -287,7 +294,9 @@ class Locomotion:
         if self.config.straight:
             straight = self._random.uniform(size=len(ids)) < self.config.straight
             asked[straight] = 0.0
-            asked[straight, 0] = self._random.uniform(0.0, high[0], straight.sum())
+            slowest, fastest = self.config.straight_speed or (0.0, self.config.command[0][1])
+            ahead = self._random.uniform(slowest, fastest, straight.sum())
+            asked[straight, 0] = self._level[0] * ahead
         asked[self._stands[ids] | (self._random.uniform(size=len(ids)) < self.config.still)] = 0.0
         self._command.velocity[ids] = asked
         self._next_command[ids] = round(self.config.command_interval / self._period)
