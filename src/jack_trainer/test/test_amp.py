@@ -61,9 +61,10 @@ def test_of_two_examples_the_nearer_one_counts(make_locomotion, example):
 
 def test_style_is_paid_beside_the_task_for_what_was_just_done(make_locomotion, contract, example):
     """6 a second for style, by a half, in 0.02 s: 0.06 where it counts in full."""
-    plain, judge = make_locomotion(4, command=AHEAD, still=0.0), Fond()
+    alarmed = {"command": AHEAD, "still": 0.0, "alarm": 20.0}  # for as long as an episode lasts
+    plain, judge = make_locomotion(4, **alarmed), Fond()
     config = AmpConfig(weight=6.0, guide=0.0)
-    styled = Styled(make_locomotion(4, command=AHEAD, still=0.0), [example], judge, config)
+    styled = Styled(make_locomotion(4, **alarmed), [example], judge, config)
     plain.reset()
     seen = styled.reset()
     size, before, hurried = frame_size(ROBOT), look(styled, seen), False
@@ -81,6 +82,19 @@ def test_style_is_paid_beside_the_task_for_what_was_just_done(make_locomotion, c
         np.testing.assert_array_equal(other.episode_returns, one.episode_returns)
         assert other.terms["style"] == pytest.approx(3.0 * applies.mean(), abs=1e-6)
     assert styled.nearness(pace).max() > 0.5 and hurried  # by now he is asked for some way ahead
+
+
+def test_who_tips_over_while_nobody_pushed_him_is_not_let_off(make_locomotion, example):
+    styled = Styled(
+        make_locomotion(4, command=AHEAD, still=0.0, alarm=0.8), [example], Fond(), AmpConfig(guide=0.0)
+    )
+    styled.reset()
+    for _ in range(60):
+        pace = styled.locomotion.state_dict()["pace"]
+        step = styled.step(still(4))
+        applies = styled.nearness(pace) * ~(step.terminated | step.truncated)
+        np.testing.assert_allclose(styled.applies[-1], applies, rtol=1e-5)
+    assert applies.max() > 0.1
 
 
 def test_joints_that_are_not_where_the_clip_has_them_cost_by_hand(make_locomotion, contract):

@@ -168,8 +168,8 @@ class Styled:
         self._frames = frames(self.locomotion.world, seen.proprioception[:, -1, self._gait])
         assert seen.command is not None  # locomotion always tells
         self._asked = seen.command.astype(np.float64)
-        contract = self.locomotion.contract
-        self._calm = 1.0 - contract.gait.hurry(contract.observation.tipping(seen.proprioception))
+        # By the reflex and not by how he moves: else he would learn to tip over all the time.
+        self._calm = 1.0 - self.locomotion.contract.gait.hurry(self.locomotion.stumbling)
         return seen
 
 

@@ -105,7 +105,8 @@ class Locomotion:
         self._pushes.note(motion.fallen)
         self._action[:], self._feet[:] = action, truth.feet
         self._return += reward
-        self._rhythm = gait.advance(self._rhythm, self._command.velocity, self._period, self._stumbling())
+        self._rhythm = gait.advance(self._rhythm, self._command.velocity, self._period, self.stumbling)
+        self._alarm -= self._period
         self._ask()
         self._observe(state)
         self._push(~over, truth.heading)
@@ -157,6 +158,13 @@ class Locomotion:
         """That he is asked to walk at now; None: the contract's."""
         own, asked = self.contract.gait.period, self.config.beat
         return asked and replace(asked, period=(1.0 - self.glide) * own + self.glide * asked.period)
+
+    @property
+    def stumbling(self) -> Array:
+        """How fast those tip over who are to step for it in the next control period, (N,) [rad/s]; others 0."""
+        if not self.config.alarm:
+            return np.zeros(self.count)
+        return self.contract.observation.tipping(self._history.frames) * (self._alarm > self._period)
 
     @property
     def settled(self) -> NDArray[np.bool_]:
@@ -300,13 +308,6 @@ class Locomotion:
         asked[self._stands[ids] | (self._random.uniform(size=len(ids)) < self.config.still)] = 0.0
         self._command.velocity[ids] = asked
         self._next_command[ids] = round(self.config.command_interval / self._period)
-
-    def _stumbling(self) -> Array:
-        """How fast those tip over who are to step for it, (N,) [rad/s]; 0 for the others."""
-        self._alarm -= self._period
-        if not self.config.alarm:
-            return np.zeros(self.count)
-        return self.contract.observation.tipping(self._history.frames) * (self._alarm > 0.0)
 
     def _grow(self, terminated: NDArray[np.bool_]) -> None:
         """Ask for more the better he follows, for less the more he falls."""
