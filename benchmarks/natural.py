@@ -49,7 +49,7 @@ class Options:
     #: how many times faster than recorded it is played
     speed: float = 1.4
     #: environment steps
-    steps: int = 8_000_000
+    steps: int = 4_400_000
     #: of everything random
     seed: int = 0
     #: simulations side by side

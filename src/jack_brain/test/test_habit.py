@@ -12,6 +12,7 @@ from jack_contract.gait import REACH
 CONTRACT = default_contract()
 GAIT = CONTRACT.observation.slices()["gait"]
 PHASES = np.arange(40) / 40
+FREELY = np.zeros(CONTRACT.robot.count)
 
 
 def course(joint: int = 3) -> np.ndarray:
@@ -25,7 +26,7 @@ def course(joint: int = 3) -> np.ndarray:
 
 def taught(make_brain, share: float = 1.0) -> Brain:
     brain = make_brain(CONTRACT)
-    brain.habit.learn(course(), 0.9)
+    brain.habit.learn(course(), 0.9, FREELY)
     brain.habit.share.fill_(share)
     return brain
 
@@ -73,6 +74,23 @@ def test_nothing_is_added_at_rest_nor_before_it_counts(make_brain, make_inputs):
     np.testing.assert_allclose(half, 0.5 * course(), atol=2e-5)
 
 
+def test_where_habit_rules_thinking_has_the_less_say_the_more_it_counts(make_brain, make_inputs):
+    """Of the waist's action a quarter is left at the habit's speed, of an elbow's nothing, of a leg's all."""
+    brain, plain, rules = make_brain(CONTRACT), make_brain(CONTRACT), FREELY.copy()
+    rules[CONTRACT.robot.index("waist_yaw")], rules[CONTRACT.robot.index("left_elbow")] = 0.75, 1.0
+    brain.habit.learn(course(), 0.9, rules)
+    brain.habit.share.fill_(1.0)
+    frames = in_a_step(make_inputs(CONTRACT, len(PHASES)).proprioception, PHASES)
+    for speed, near in ((0.9, 1.0), (0.9 + REACH, np.exp(-1))):
+        given = Inputs(frames, torch.tensor([speed, 0.0, 0.0]).expand(len(frames), -1))
+        with torch.no_grad():
+            said, done = plain(given).mean.numpy(), brain(given).mean.numpy()
+        np.testing.assert_allclose(done, said * (1 - near * rules) + near * course(), atol=2e-5)
+    rest = Inputs(in_a_step(frames, None), torch.tensor([0.9, 0.0, 0.0]).expand(len(frames), -1))
+    with torch.no_grad():
+        np.testing.assert_array_equal(brain(rest).mean, plain(rest).mean)
+
+
 def test_a_brain_from_before_there_were_habits_has_none(make_brain):
     brain = taught(make_brain)
     brain.load_state_dict({n: t for n, t in make_brain(CONTRACT).state_dict().items() if "habit." not in n})
@@ -108,7 +126,7 @@ def test_left_and_right_stay_one(make_brain, make_inputs):
     robot = CONTRACT.robot
     mirrored = robot.mirror_sign * np.roll(course(), len(PHASES) // 2, axis=0)[:, list(robot.mirror_index)]
     brain = make_brain(CONTRACT)
-    brain.habit.learn(course() + mirrored, 0.9)
+    brain.habit.learn(course() + mirrored, 0.9, FREELY)
     brain.habit.share.fill_(1.0)
     symmetry = brain.symmetry
     frames = in_a_step(make_inputs(CONTRACT, len(PHASES)).proprioception, PHASES)
@@ -123,7 +141,7 @@ def test_left_and_right_stay_one(make_brain, make_inputs):
 @pytest.mark.parametrize("count", [8, 90])
 def test_a_course_may_be_given_in_few_steps_or_many(make_brain, make_inputs, count):
     brain, angle = make_brain(CONTRACT), 2 * np.pi * np.arange(count) / count
-    brain.habit.learn(np.tile(np.cos(angle)[:, None], CONTRACT.robot.count), 0.9)
+    brain.habit.learn(np.tile(np.cos(angle)[:, None], CONTRACT.robot.count), 0.9, FREELY)
     brain.habit.share.fill_(1.0)
     found = added(brain, make_inputs, PHASES, [0.9, 0.0, 0.0])
     np.testing.assert_allclose(found, np.tile(np.cos(2 * np.pi * PHASES)[:, None], found.shape[-1]), atol=2e-5)

@@ -150,7 +150,7 @@ class Brain(nn.Module):
             raise JackError("Give the brain a computed prefix or a sentence and picture, not both.")
         output = self._thought(inputs, value, past)
         if inputs.command is not None and self.habit.taught:
-            output.mean = output.mean + self.habit(inputs.proprioception, inputs.command)
+            output.mean = self.habit(output.mean, inputs.proprioception, inputs.command)
         return output
 
     def reach(self, proprioception: Tensor, past: Memory) -> Tensor:

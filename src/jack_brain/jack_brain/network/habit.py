@@ -35,6 +35,7 @@ class Habit(nn.Module):
     course: Tensor
     pace: Tensor
     share: Tensor
+    rules: Tensor
 
     def __init__(self, contract: Contract) -> None:
         """For a contract whose observation has the gait in it; for another it stays zero."""
@@ -46,34 +47,40 @@ class Habit(nn.Module):
         self.register_buffer("course", torch.zeros(_PRODUCTS, contract.robot.count))
         self.register_buffer("pace", torch.zeros(COMMAND_SIZE))
         self.register_buffer("share", torch.zeros(()))
+        self.register_buffer("rules", torch.zeros(contract.robot.count))
         self.register_load_state_dict_pre_hook(_before_loading)
         self.register_load_state_dict_post_hook(_after_loading)
 
-    def learn(self, course: Array, speed: float) -> None:
+    def learn(self, course: Array, speed: float, rules: Array) -> None:
         """Take up a habit, of which nothing counts yet.
 
         Args:
             course: what is to be added to the action through a cycle, in equal steps from phase 0 on, (P, n).
             speed: straight ahead, where it counts in full [m/s].
+            rules: by how much thinking has the less say there, from 0 to 1, (n,).
         """
         angle = 2 * np.pi * np.arange(len(course)) / len(course)
         seen = torch.from_numpy(np.stack((np.sin(angle), np.cos(angle)), axis=-1))
         found = torch.linalg.lstsq(_products(seen), torch.from_numpy(course).double(), driver="gelsd")
         self.course.copy_(found.solution)
         self.pace.copy_(torch.tensor([speed, 0.0, 0.0]))
+        self.rules.copy_(torch.from_numpy(rules))
         self.share.zero_()
         self.taught = True
 
-    def forward(self, proprioception: Tensor, command: Tensor) -> Tensor:
-        """What it adds to the action, (B, n).
+    def forward(self, said: Tensor, proprioception: Tensor, command: Tensor) -> Tensor:
+        """What comes of an action with it, (B, n).
 
         Args:
+            said: the action but for habit, (B, n).
             proprioception: raw frames, (B, H, D).
             command: vx, vy [m/s], yaw rate [rad/s], (B, 3).
         """
         signal = proprioception[:, -1, self._gait] / self._scale
         away = (command - self.pace).square().sum(-1, keepdim=True)
-        return self.share * torch.exp(-away / REACH**2) * (_products(signal) @ self.course)
+        steps = signal.square().sum(-1, keepdim=True)  # 1, and 0 at rest
+        near = self.share * torch.exp(-away / REACH**2) * steps
+        return said * (1.0 - near * self.rules) + near * (_products(signal) @ self.course)
 
 
 def _before_loading(habit: nn.Module, state: dict[str, Any], prefix: str, *_: object) -> None:

@@ -24,6 +24,7 @@ from jack_contract.contract import Contract
 from jack_contract.errors import JackError
 from jack_contract.gait import Beat, Rhythm, nearness
 from jack_contract.observation import SIGNAL_SIZE
+from jack_contract.robot import RobotSpec
 from jack_trainer import checkpoint as storage
 from jack_trainer.checkpoint import LearnerNumbers
 from jack_trainer.imitation.mocap.motion import MotionClip
@@ -37,6 +38,8 @@ from jack_trainer.tasks.locomotion import Locomotion
 _FRAMES = "style.frames"
 #: Greater squared errors of all joints together cost no more [rad^2]: he is about to fall, and that has its price.
 _ASTRAY = 4.0
+#: Waist and arms keep nobody on his feet: what they do is for style to say, and counts so many times as much.
+_UPPER, _LEGS = 4.0, ("hip", "knee", "ankle")
 #: He is asked to walk straight ahead from so much of a clip's pace to so much.
 _AROUND = (0.5, 1.1)
 #: Beats that he can be taught to walk at [s]: the slower the steps, the further one falls from one to the next.
@@ -50,7 +53,8 @@ class AmpConfig:
     #: reward per second of movement that the judge cannot tell from the clip's
     weight: float = 8.0
     #: price per second of joints that are not where the clip has them at this moment of a step, for each rad^2 that
-    #: they are off: a judge says little to him who is still far away, and this the more
+    #: they are off, and four times as much of waist and arms: a judge says little to him who is still far away, and
+    #: this the more
     guide: float = 8.0
     #: the beat goes from the contract's to the task's own, and the habit comes in, in this share of the training
     glide: float = 0.3
@@ -78,6 +82,7 @@ class Styled:
         self.locomotion, self.count = locomotion, locomotion.count
         self._judge, self._config = judge, config
         self._examples, self._speeds = examples, np.array([example.speed for example in examples])
+        self._counts = np.where(_upper_body(locomotion.contract.robot), _UPPER, 1.0)
         self._gait = locomotion.contract.observation.slices()["gait"]
         self._period = locomotion.contract.robot.control_period
         self._frames: Float32 = np.zeros((self.count, frame_size(locomotion.contract.robot)), np.float32)
@@ -120,7 +125,7 @@ class Styled:
         shown = np.stack([example.joints(signal) for example in self._examples])
         nearest = np.abs(pace[:, :1] - self._speeds).argmin(axis=-1)
         off = self._frames[:, : shown.shape[-1]] - shown[nearest, np.arange(self.count)]
-        return np.minimum(np.square(off).sum(axis=-1), _ASTRAY)
+        return np.minimum(np.square(off) @ self._counts, _ASTRAY)
 
     def take(self) -> tuple[Float32, Float32]:
         """What was done since the last time, (B, 2F), and how much style counted, (B,); then it is forgotten."""
@@ -214,7 +219,8 @@ class AMP:
         beat = environment.config.beat or beat_of(self.examples, motions)
         environment.config = replace(environment.config, beat=beat, straight_speed=around)
         if config.habit:
-            brain.habit.learn(*habit_of(self.examples, environment.contract))
+            rules = (_upper_body(environment.contract.robot)).astype(np.float64)
+            brain.habit.learn(*habit_of(self.examples, environment.contract), rules)
         self.judge = Judge(np.concatenate([example.pairs for example in self.examples]), config.judge, seed)
         self._styled = Styled(environment, self.examples, self.judge, config)
         self.ppo = PPO(brain, self._styled, ppo, seed, threads)
@@ -281,6 +287,11 @@ class AMP:
     def broken(self) -> int:
         """How often so far a robot began anew because its physics, action or reward was no number."""
         return self.ppo.broken
+
+
+def _upper_body(robot: RobotSpec) -> NDArray[np.bool_]:
+    """Which joints are not the legs', (n,)."""
+    return np.array([not any(part in name for part in _LEGS) for name in robot.joint_names])
 
 
 def habit_of(examples: Sequence[Example], contract: Contract) -> tuple[Array, float]:
