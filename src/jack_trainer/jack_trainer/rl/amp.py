@@ -55,7 +55,7 @@ class AmpConfig:
     #: price per second of joints that are not where the clip has them at this moment of a step, for each rad^2 that
     #: they are off, and four times as much of waist and arms: a judge says little to him who is still far away, and
     #: this the more
-    guide: float = 8.0
+    guide: float = 12.0
     #: the beat goes from the contract's to the task's own, and the habit comes in, in this share of the training
     glide: float = 0.3
     #: whether he begins from the clip's joint angles
