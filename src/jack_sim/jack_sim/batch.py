@@ -134,6 +134,10 @@ class BatchWorld:
         """Add a horizontal velocity (k, 2) [m/s, world] to the pelvis of the robots `ids`."""
         self._qvel[ids, :2] += velocity
 
+    def positions(self) -> Float64:
+        """Generalised positions, (N, nq), a copy."""
+        return self._qpos.copy()
+
     def state(self) -> RobotState:
         """Sensor readings of all robots, float64, (N, ...); views where MuJoCo's order is ours."""
         adr = self._acceleration

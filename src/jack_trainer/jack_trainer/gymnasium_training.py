@@ -20,6 +20,7 @@ from safetensors.torch import load, save
 
 from jack_brain.network.brain import Brain
 from jack_brain.network.presets import preset
+from jack_contract.contract import Contract
 from jack_contract.errors import JackError
 from jack_trainer import progress_file
 from jack_trainer.display import Display, Scene
@@ -30,7 +31,8 @@ from jack_trainer.rl.episodes import EpisodeLog
 from jack_trainer.rl.ppo import PPO, PPOConfig
 from jack_trainer.rl.reinforce import Reinforce, ReinforceConfig
 from jack_trainer.session import Interrupts
-from jack_trainer.tasks.gymnasium_task import GymnasiumTask, make_task
+from jack_trainer.tasks.environment import Environment
+from jack_trainer.tasks.gymnasium_task import make_task
 
 WEIGHTS = "weights.safetensors"
 
@@ -123,10 +125,28 @@ class Rewarded(Protocol):
         ...
 
 
+class Task(Environment, Protocol):
+    """What is trained on."""
+
+    @property
+    def contract(self) -> Contract:
+        """How many numbers go in and out."""
+        ...
+
+    @property
+    def name(self) -> str:
+        """What runs are named after."""
+        ...
+
+    def close(self) -> None:
+        """End what goes on beside it."""
+        ...
+
+
 class GymnasiumTraining:
     """One training. Use it as a context: it has processes to end."""
 
-    def __init__(self, options: GymnasiumOptions, task: GymnasiumTask | None = None) -> None:
+    def __init__(self, options: GymnasiumOptions, task: Task | None = None) -> None:
         """Make everything ready.
 
         Args:
@@ -139,14 +159,14 @@ class GymnasiumTraining:
         self.options = options
         torch.manual_seed(options.seed)
         # Processes are forked before the learner has threads.
-        self.task = task or make_task(options.env, options.environments, options.seed, options.vectorization)
+        self.task: Task = task or make_task(options.env, options.environments, options.seed, options.vectorization)
         self.brain = Brain(self.task.contract, preset(options.brain), std=options.noise)
         self.learner: Rewarded = self._learner()
         #: what a training is for: of PPO the average of the late brains, see `PPO`
         self.policy = self.learner.average if isinstance(self.learner, PPO) else self.brain
         self.curve: list[Point] = []
         self.step = 0
-        self.run_folder = progress_file.new_run(options.runs, self.task.contract.robot.name)
+        self.run_folder = progress_file.new_run(options.runs, self.task.name)
 
     def __enter__(self) -> GymnasiumTraining:
         return self
@@ -188,7 +208,7 @@ class GymnasiumTraining:
         options, speed, robot = self.options, point.step / point.seconds, self.task.contract.robot
         total = min(options.steps, round(options.seconds * speed)) if options.seconds else options.steps
         return Scene(
-            phase=robot.name,
+            phase=self.task.name,
             step=point.step,
             total_steps=max(total, 1),
             steps_per_second=speed,
@@ -211,6 +231,7 @@ class GymnasiumTraining:
         point = Point(self.step, time.monotonic() - begun, episodes.mean_return, episodes.mean_length)
         self.curve.append(point)
         log.add(self.step, {"return": point.mean_return, "length": point.mean_length}, "episode")
+        log.add(self.step, episodes.terms, "reward")
         log.add(self.step, {"seconds": point.seconds}, "time")
         log.add(self.step, stats, type(self.learner).__name__.lower())
 

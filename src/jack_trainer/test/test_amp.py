@@ -152,6 +152,12 @@ def test_the_habit_comes_in_with_the_beat_and_may_be_left_out(make_locomotion, c
     assert not make(make_locomotion, contract, habit=False).brain.habit.taught
 
 
+def test_the_habit_rules_waist_and_arms_and_no_leg(make_locomotion, contract):
+    rules = make(make_locomotion, contract).brain.habit.rules.numpy()
+    upper = [any(part in name for part in ("waist", "shoulder", "elbow")) for name in ROBOT.joint_names]
+    np.testing.assert_array_equal(rules, upper)
+
+
 def test_who_falls_gets_nothing_for_style_and_is_no_example_of_the_policy(make_locomotion, example):
     styled = Styled(make_locomotion(3, command=AHEAD, still=0.0, fall_height=9.0), [example], Fond(), AmpConfig())
     styled.reset()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
 
@@ -51,13 +51,14 @@ class Train:
     batch: int = 0
     # where he learns from scenes: cpu, cuda, or auto, which is cuda where there is one
     device: str = "auto"
-    # simulations that he learns in side by side; 0: as many as the phase takes, with --env 16
+    # simulations that he learns in side by side; 0: as many as the phase takes, with --env 16, of a clip 256
     environments: int = 0
     # size of the brain: nano, small or base
     brain: str = "nano"
-    # instead of Jack, train on a Gymnasium task: gymnasium:Humanoid-v5
+    # instead of a phase, do as a clip does: clip:motions/walk.safetensors; or instead of Jack, train on a Gymnasium
+    # task: gymnasium:Humanoid-v5
     env: str = ""
-    # seconds of training on a Gymnasium task at most; 0: as many as the steps take
+    # seconds of training with --env at most; 0: as many as the steps take
     seconds: float = 0.0
     # bodies and sensors that he learns in: off (as modelled), on, wide
     randomization: str = "on"
@@ -79,7 +80,7 @@ class Train:
     def run(self) -> int:
         """Do it; returns the exit code."""
         if self.env:
-            return self._gymnasium()
+            return self._elsewhere()
         if self.phase and self.phases:
             raise JackError(f"Say once what he is to be taught: '{self.phase}' or --phases {self.phases}.")
         from jack_trainer.progress_file import find_run
@@ -131,19 +132,24 @@ class Train:
             self.report,
         )
 
-    def _gymnasium(self) -> int:
+    def _elsewhere(self) -> int:
         if self.resume:
-            raise JackError("A Gymnasium task cannot be put back to where it was: train anew, without --resume.")
+            raise JackError("A task of --env cannot be put back to where it was: train anew, without --resume.")
         os.environ.update(learning_environment())
+        from jack_trainer import clip_training
         from jack_trainer.gymnasium_training import GymnasiumOptions, train_gymnasium
 
-        return train_gymnasium(
-            GymnasiumOptions(
+        is_clip = self.env.startswith(clip_training.PREFIX)
+        train = clip_training.train_clip if is_clip else train_gymnasium
+        usual = clip_training.USUAL if is_clip else GymnasiumOptions(self.env)
+        return train(
+            replace(
+                usual,
                 env=self.env,
-                steps=self.steps or (UNLIMITED if self.seconds else GymnasiumOptions.steps),
+                steps=self.steps or (UNLIMITED if self.seconds else usual.steps),
                 seconds=self.seconds,
                 seed=self.seed,
-                environments=self.environments or GymnasiumOptions.environments,
+                environments=self.environments or usual.environments,
                 brain=self.brain,
                 runs=self.runs,
             )

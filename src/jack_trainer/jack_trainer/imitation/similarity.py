@@ -21,7 +21,6 @@ from jack_contract.contract import Contract
 from jack_contract.errors import JackError
 from jack_contract.gait import Beat
 from jack_contract.robot import RobotSpec
-from jack_contract.rotation import xyzw_to_wxyz
 from jack_sim.batch import BatchWorld
 from jack_sim.randomization import OFF
 from jack_sim.scene import TRAINING, load_model
@@ -290,9 +289,7 @@ def courses_at(
         step = environment.step(actor(seen))
         seen, fell = step.observation, fell | step.terminated
         if row >= begin:
-            state, position = world.state(), world.truth().position
-            parts = (position, xyzw_to_wxyz(state.orientation), state.joint_position)
-            rows.append(np.concatenate(parts, axis=-1, dtype=np.float64))
+            rows.append(world.positions())
     if fell.all():
         raise JackError(f"All {robots} robots fell on their way ahead at {velocity:g} m/s: there is no gait.")
     return list(np.stack(rows, axis=1)[~fell])

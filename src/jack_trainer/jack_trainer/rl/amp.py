@@ -4,7 +4,8 @@ The task stays what it was. Beside it, movement is paid for that a judge cannot 
 learns after each rollout to tell them apart. A clip is an example for walking as fast as it does: the further from
 that he is asked to walk, the less style counts, and who is asked to stand, or hurries because he tips over, is left
 alone. Where to begin, no judge need tell him: the clip's joint angles through a step become a habit, brought in
-slowly, and what he learns corrects it until it keeps him on his feet.
+slowly, and what he learns corrects the legs until they keep him up. Waist and arms are left to it: who may choose
+swings them for balance, far more than any person.
 """
 
 from __future__ import annotations
@@ -219,8 +220,8 @@ class AMP:
         beat = environment.config.beat or beat_of(self.examples, motions)
         environment.config = replace(environment.config, beat=beat, straight_speed=around)
         if config.habit:
-            rules = (_upper_body(environment.contract.robot)).astype(np.float64)
-            brain.habit.learn(*habit_of(self.examples, environment.contract), rules)
+            upper = _upper_body(environment.contract.robot)
+            brain.habit.learn(*habit_of(self.examples, environment.contract), rules=upper.astype(np.float64))
         self.judge = Judge(np.concatenate([example.pairs for example in self.examples]), config.judge, seed)
         self._styled = Styled(environment, self.examples, self.judge, config)
         self.ppo = PPO(brain, self._styled, ppo, seed, threads)

@@ -93,6 +93,11 @@ class GymnasiumTask:
         return Transition(self._observe(seen), reward, terminated, truncated, final, *ended)
 
     @property
+    def name(self) -> str:
+        """Gymnasium's."""
+        return self.contract.robot.name
+
+    @property
     def limit(self) -> int:
         """Not known: what cuts an episode off is the task's own."""
         return 0

@@ -50,6 +50,7 @@ class Reference:
     """A clip, gone through as often as an episode needs, row by row: R rows, one for each control period.
 
     Attributes:
+        name: of the clip.
         qpos: generalised positions, (R, nq).
         qvel: generalised velocities, (R, nv).
         joints: (R, n) [rad].
@@ -66,6 +67,7 @@ class Reference:
         """Prepare a clip for episodes of up to `longest` control periods."""
         if motion.periods < 3:
             raise JackError(f"The clip '{motion.info.name}' has {motion.periods} rows; needed: three and more.")
+        self.name = motion.info.name
         n, self._round, loop = contract.robot.count, motion.periods - 1, motion.info.loop
         rounds = 1 + -(-longest // self._round) if loop else 1
         rows = np.arange(motion.periods)

@@ -8,7 +8,7 @@ takes nothing for its mirror image, and a clip need not be symmetric. Its comman
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -222,13 +222,29 @@ class TrackingScore:
 
 def score(actor: Callable[[Observation], Float32], environment: Tracking) -> TrackingScore:
     """Let a policy go through one episode from the clip's beginning, in each of the environment's worlds."""
-    seen, on = environment.reset(first=0), np.ones(environment.count, bool)
-    errors = []
-    for _ in range(min(environment.limit, environment.clip.last)):
-        step = environment.step(actor(seen))
-        seen, on = step.observation, on & ~step.terminated
+    on, errors = np.ones(environment.count, bool), []
+    for step in _episode(actor, environment):
+        on &= ~step.terminated
         errors.append(environment.error[on])
         if not on.any():
             break
     counted = np.concatenate(errors)
     return TrackingScore(float(counted.mean()) if len(counted) else np.inf, float(on.mean()))
+
+
+def walk_through(actor: Callable[[Observation], Float32], environment: Tracking) -> Float64:
+    """What robots do in one episode from the clip's beginning: generalised positions, (N, T, nq), a row a period.
+
+    Whoever is lost begins anew, somewhere in the clip.
+    """
+    rows = [environment.world.positions() for _ in _episode(actor, environment)]
+    return np.stack(rows[:-1], axis=1)  # after the last one all begin anew
+
+
+def _episode(actor: Callable[[Observation], Float32], environment: Tracking) -> Iterator[Transition]:
+    """One episode of all robots, from the clip's beginning."""
+    seen = environment.reset(first=0)
+    for _ in range(min(environment.limit, environment.clip.last)):
+        step = environment.step(actor(seen))
+        seen = step.observation
+        yield step
