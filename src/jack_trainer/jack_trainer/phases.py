@@ -40,8 +40,8 @@ class Phase:
     margin: float = 0.02
     #: and only if he errs by so much less, as a share of what is allowed: one policy erred by 0.20 and by 0.21 m/s
     tracking_margin: float = 0.1
-    #: standard deviation of the exploration noise at first, in units of action; who goes on from a checkpoint has
-    #: that one's
+    #: standard deviation of the exploration noise at first, in units of action; who goes on from another phase has
+    #: at least as much where he learns by reward alone, and that one's otherwise
     noise: float = 1.6
     #: simulations that he learns in side by side; in fewer, he changes more often for as much experience
     environments: int = 256

@@ -140,7 +140,10 @@ def test_each_phase_goes_on_with_the_brain_that_the_one_before_has_left(make_cou
     assert stood.numbers.phase == "stand" and newest_checkpoint(result.run / "checkpoints").numbers.phase == "walk"
     average = stood.part("average")
     assert begun[1].keys() == average.keys()
-    assert all(torch.equal(begun[1][name], average[name]) for name in average)  # normalisers included
+    spread = "action_head.log_std"
+    assert all(torch.equal(begun[1][name], average[name]) for name in average if name != spread)
+    # He who stands quietly explores too little to find out how to walk.
+    assert (average[spread].exp() < 1.01).all() and begun[1][spread].exp().tolist() == pytest.approx([1.6] * 21)
     assert not torch.equal(begun[1]["normaliser.mean"], begun[0]["normaliser.mean"])
     assert any("walk begins" in news for news in notes.news)
 
@@ -356,10 +359,14 @@ def test_a_damaged_policy_file_is_nothing_to_begin_from(make_course, tmp_path, d
         make_course(phase="stand", parent=tmp_path / "a.onnx").run()
 
 
-def test_more_of_the_same_phase_is_not_held_against_it(make_course, exams):
+def test_more_of_the_same_phase_is_not_held_against_it_nor_explores_anew(make_course, exams, monkeypatch):
     first = make_course(phase="stand").run()
-    notes = Notes()
+    notes, spread, make = Notes(), [], school.make_learner
+    monkeypatch.setattr(school, "make_learner", lambda taught, start, options: spread.append(
+        start.brain.log_std.detach().clone()
+    ) or make(taught, start, options))  # fmt: skip
     second = make_course(notes, phase="stand", parent=first.run).run()
+    assert torch.equal(spread[0], read_checkpoint(first.checkpoint).part("average")["action_head.log_std"])
     (entry,) = transcript.read(second.run).entries
     assert (entry.phase, entry.begun, entry.parent_phase) == ("stand", 2 * UPDATE, "stand")
     assert notes.policies[0] == ("stand", 3 * UPDATE)
