@@ -98,14 +98,15 @@ def test_who_tips_over_while_nobody_pushed_him_is_not_let_off(make_locomotion, e
 
 
 def test_joints_that_are_not_where_the_clip_has_them_cost_by_hand(make_locomotion, contract):
-    """Nothing for joints that are right; 1 rad^2 for a knee that is 1 rad off or an arm half as much; at most 4."""
-    motion = walking_clip()
-    styled = Styled(make_locomotion(2), [Example.of(motion, contract)], Fond(), AmpConfig(weight=0.0, guide=10.0))
-    styled.reset()
-    row, world = 12, styled.locomotion.world
+    """Nothing for joints that are right; 1 rad^2 for a knee that is 1 rad off, nothing for an arm; at most 4."""
+    motion, row = walking_clip(), 12
     angle = 2 * np.pi * 12.5 / ROWS
 
-    def seen(joints: np.ndarray) -> np.ndarray:
+    def seen(joints: np.ndarray, habit: bool = True) -> np.ndarray:
+        config = AmpConfig(weight=0.0, guide=10.0, habit=habit)
+        styled = Styled(make_locomotion(2), [Example.of(motion, contract)], Fond(), config)
+        styled.reset()
+        world = styled.locomotion.world
         positions = np.tile(world.home, (2, 1))
         positions[:, 7:] = joints
         world.reset(np.arange(2), positions)
@@ -113,10 +114,14 @@ def test_joints_that_are_not_where_the_clip_has_them_cost_by_hand(make_locomotio
         return styled._astray(np.tile([0.8, 0.0, 0.0], (2, 1)))
 
     right = np.tile(motion.joint_position[row], (2, 1)).astype(float)
-    for joint, off in (("left_knee", 1.0), ("right_elbow", -0.5), ("waist_yaw", 0.5)):
+    for joint, habit, cost in (
+        ("left_knee", True, 1.0), ("right_elbow", True, 0.0), ("waist_yaw", True, 0.0), ("waist_yaw", False, 1.0)
+    ):  # fmt: skip
         wrong = right.copy()
-        wrong[1, ROBOT.index(joint)] += off
-        np.testing.assert_allclose(seen(wrong), [0.0, 1.0], atol=0.05)  # the clip is averaged over its neighbours
+        wrong[1, ROBOT.index(joint)] += 1.0
+        np.testing.assert_allclose(
+            seen(wrong, habit), [0.0, cost], atol=0.05
+        )  # the clip is averaged over its neighbours
     np.testing.assert_array_equal(seen(right - 1.0), 4.0)
 
 

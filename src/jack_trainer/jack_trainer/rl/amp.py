@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from jack_brain.network.brain import Brain
-from jack_contract.arrays import Array, Float32
+from jack_contract.arrays import Array, Float32, Float64
 from jack_contract.contract import Contract
 from jack_contract.errors import JackError
 from jack_contract.gait import Beat, Rhythm, nearness
@@ -39,8 +39,8 @@ from jack_trainer.tasks.locomotion import Locomotion
 _FRAMES = "style.frames"
 #: Greater squared errors of all joints together cost no more [rad^2]: he is about to fall, and that has its price.
 _ASTRAY = 4.0
-#: Waist and arms keep nobody on his feet: what they do is for style to say, and counts so many times as much.
-_UPPER, _LEGS = 4.0, ("hip", "knee", "ankle")
+#: Parts of the names of joints that keep him on his feet. Waist and arms are left to a habit, where there is one.
+_LEGS = ("hip", "knee", "ankle")
 #: He is asked to walk straight ahead from so much of a clip's pace to so much.
 _AROUND = (0.5, 1.1)
 #: Beats that he can be taught to walk at [s]: the slower the steps, the further one falls from one to the next.
@@ -54,9 +54,8 @@ class AmpConfig:
     #: reward per second of movement that the judge cannot tell from the clip's
     weight: float = 8.0
     #: price per second of joints that are not where the clip has them at this moment of a step, for each rad^2 that
-    #: they are off, and four times as much of waist and arms: a judge says little to him who is still far away, and
-    #: this the more
-    guide: float = 12.0
+    #: they are off: a judge says little to him who is still far away, and this the more
+    guide: float = 6.0
     #: the beat goes from the contract's to the task's own, and the habit comes in, in this share of the training
     glide: float = 0.3
     #: whether he begins from the clip's joint angles
@@ -83,7 +82,8 @@ class Styled:
         self.locomotion, self.count = locomotion, locomotion.count
         self._judge, self._config = judge, config
         self._examples, self._speeds = examples, np.array([example.speed for example in examples])
-        self._counts = np.where(_upper_body(locomotion.contract.robot), _UPPER, 1.0)
+        # What he cannot choose costs nothing: it would only make walking near the clip's pace dear.
+        self._counts = 1.0 - config.habit * _upper_body(locomotion.contract.robot)
         self._gait = locomotion.contract.observation.slices()["gait"]
         self._period = locomotion.contract.robot.control_period
         self._frames: Float32 = np.zeros((self.count, frame_size(locomotion.contract.robot)), np.float32)
@@ -220,8 +220,8 @@ class AMP:
         beat = environment.config.beat or beat_of(self.examples, motions)
         environment.config = replace(environment.config, beat=beat, straight_speed=around)
         if config.habit:
-            upper = _upper_body(environment.contract.robot)
-            brain.habit.learn(*habit_of(self.examples, environment.contract), rules=upper.astype(np.float64))
+            rules = _upper_body(environment.contract.robot)
+            brain.habit.learn(*habit_of(self.examples, environment.contract), rules)
         self.judge = Judge(np.concatenate([example.pairs for example in self.examples]), config.judge, seed)
         self._styled = Styled(environment, self.examples, self.judge, config)
         self.ppo = PPO(brain, self._styled, ppo, seed, threads)
@@ -290,9 +290,9 @@ class AMP:
         return self.ppo.broken
 
 
-def _upper_body(robot: RobotSpec) -> NDArray[np.bool_]:
-    """Which joints are not the legs', (n,)."""
-    return np.array([not any(part in name for part in _LEGS) for name in robot.joint_names])
+def _upper_body(robot: RobotSpec) -> Float64:
+    """1 for each joint that is none of the legs', else 0, (n,)."""
+    return np.array([0.0 if any(part in name for part in _LEGS) else 1.0 for name in robot.joint_names])
 
 
 def habit_of(examples: Sequence[Example], contract: Contract) -> tuple[Array, float]:
