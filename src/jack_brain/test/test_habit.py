@@ -10,7 +10,7 @@ from jack_contract.contract import default_contract
 from jack_contract.gait import REACH
 
 CONTRACT = default_contract()
-GAIT = CONTRACT.observation.slices()["gait"]
+GAIT, TURNING = (CONTRACT.observation.slices()[name] for name in ("gait", "angular_velocity"))
 PHASES = np.arange(40) / 40
 FREELY = np.zeros(CONTRACT.robot.count)
 
@@ -32,12 +32,13 @@ def taught(make_brain, share: float = 1.0) -> Brain:
 
 
 def in_a_step(frames: torch.Tensor, phase: np.ndarray | None) -> torch.Tensor:
-    """The same histories (B, H, D) at phases (B,) of the gait; None: at rest."""
+    """The same histories (B, H, D) at phases (B,) of the gait, of who does not tip over; None: at rest."""
     signal = np.zeros((len(frames), 2))
     if phase is not None:
         signal = np.stack((np.sin(2 * np.pi * phase), np.cos(2 * np.pi * phase)), axis=-1)
     frames = frames.clone()
     frames[..., GAIT] = torch.from_numpy(signal).float()[:, None]
+    frames[..., TURNING] = 0.0
     return frames
 
 
@@ -89,6 +90,24 @@ def test_where_habit_rules_thinking_has_the_less_say_the_more_it_counts(make_bra
     rest = Inputs(in_a_step(frames, None), torch.tensor([0.9, 0.0, 0.0]).expand(len(frames), -1))
     with torch.no_grad():
         np.testing.assert_array_equal(brain(rest).mean, plain(rest).mean)
+
+
+def test_it_lets_go_of_who_tips_over_as_the_rhythm_lets_him_hurry(make_brain, make_inputs):
+    """In full up to twice what makes him stumble, not at all from three times that on, to whatever side."""
+    brain, plain = make_brain(CONTRACT), make_brain(CONTRACT)
+    brain.habit.learn(course(), 0.9, np.ones(CONTRACT.robot.count))
+    brain.habit.share.fill_(1.0)
+    rates, scale = np.array([0.0, 0.69, 0.875, 1.06, 5.0]), 0.25  # 0.35 rad/s makes him stumble
+    frames = in_a_step(make_inputs(CONTRACT, len(rates)).proprioception, np.full(len(rates), 0.2))
+    frames[:, -3:, TURNING.start] = torch.from_numpy(0.6 * scale * rates).float()[:, None]
+    frames[:, -3:, TURNING.start + 1] = torch.from_numpy(-0.8 * scale * rates).float()[:, None]
+    given = Inputs(frames, torch.tensor([0.9, 0.0, 0.0]).expand(len(frames), -1))
+    with torch.no_grad():
+        said, done = plain(given).mean.numpy(), brain(given).mean.numpy()
+    calm = np.array([1.0, 1.0, 0.5, 0.0, 0.0])[:, None]
+    np.testing.assert_allclose(done, said * (1 - calm) + calm * course()[8], atol=2e-5)
+    hurry = CONTRACT.gait.hurry(CONTRACT.observation.tipping(frames.numpy()))
+    np.testing.assert_allclose(hurry, 1 - calm[:, 0], atol=1e-6)
 
 
 def test_a_brain_from_before_there_were_habits_has_none(make_brain):

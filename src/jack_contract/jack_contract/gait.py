@@ -40,7 +40,7 @@ REACH = 0.5
 #: Who walks at his own beat begins to hurry when he tips over faster than `stumble` times the first, and hurries as
 #: much as he can from the second on. A person's walk at his size hardly ever reaches the first (0.76 rad/s at most,
 #: 0.59 nine times of ten), and a push of 0.5 m/s adds as much at once.
-_HURRY = (2.0, 3.0)
+HURRY = (2.0, 3.0)
 #: Who is in a step, or has just ended one, takes another if he tips over faster than so many times `stumble`. With
 #: this and half a cycle of rest policies that were pushed every 4 s stepped 8 to 16 % of the time, not 21 to 82 %.
 #: Those had learnt without it and fell more often for it, most in bodies of all kinds; so he learns with it. With
@@ -209,7 +209,7 @@ class GaitSpec:
         Args:
             tipping: how fast he tips over, (...,) [rad/s].
         """
-        begin, end = _HURRY
+        begin, end = HURRY
         return np.clip((np.asarray(tipping, np.float64) / self.stumble - begin) / (end - begin), 0.0, 1.0)
 
     def _passed(self, elapsed: float, pace: Array, tipping: Array | float) -> Array | float:

@@ -18,7 +18,7 @@ from jack_contract.state import RobotState
 #: Size of the velocity command: vx, vy, yaw rate.
 COMMAND_SIZE = 3
 #: Frames that tell how fast he tips over: one is noisy, and many are late.
-_NEWEST = 3
+NEWEST = 3
 
 Encoder = Callable[[RobotSpec, RobotState, Array, Array], Array]
 
@@ -110,7 +110,7 @@ class ObservationSpec:
         if self._tipping is None:
             return np.zeros(frames.shape[:-2], frames.dtype)
         indices, scale = self._tipping
-        roll, pitch = np.moveaxis(frames[..., -_NEWEST:, indices].mean(axis=-2), -1, 0)
+        roll, pitch = np.moveaxis(frames[..., -NEWEST:, indices].mean(axis=-2), -1, 0)
         return np.hypot(roll, pitch) / abs(scale)
 
     @cached_property

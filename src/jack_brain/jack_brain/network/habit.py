@@ -1,8 +1,9 @@
 """A course of joint angles through a step that a brain keeps to without thinking; what it learnt only corrects it.
 
 As the contract's gait is what walking is learnt from, a habit is what walking like somebody is learnt from: it
-leads the joints where a clip had them, at the clip's speed, and less the further the pace is from it. It is a
-function of what the brain is shown, and so a part of the policy like its weights.
+leads the joints where a clip had them, at the clip's speed, and less the further the pace is from it. Who tips over
+is let go of, as far as the rhythm lets him hurry. It is a function of what the brain is shown, and so a part of the
+policy like its weights.
 """
 
 from __future__ import annotations
@@ -15,8 +16,8 @@ from torch import Tensor, nn
 
 from jack_contract.arrays import Array
 from jack_contract.contract import Contract
-from jack_contract.gait import REACH
-from jack_contract.observation import COMMAND_SIZE, SIGNAL_SIZE
+from jack_contract.gait import HURRY, REACH
+from jack_contract.observation import COMMAND_SIZE, NEWEST, SIGNAL_SIZE
 
 #: Products of up to four of sine and cosine are looked at: what goes on within a step is made of harmonics up to
 #: the fourth, and all of them are zero at rest.
@@ -40,9 +41,10 @@ class Habit(nn.Module):
     def __init__(self, contract: Contract) -> None:
         """For a contract whose observation has the gait in it; for another it stays zero."""
         super().__init__()
-        terms = {term.name: term for term in contract.observation.terms}
-        self._gait = contract.observation.slices().get("gait")
-        self._scale = terms["gait"].scale if self._gait else 1.0
+        places, scales = contract.observation.slices(), {t.name: t.scale for t in contract.observation.terms}
+        self._gait, self._turning = places.get("gait"), places.get("angular_velocity")
+        self._scale = scales.get("gait", 1.0)
+        self._stumble = contract.gait.stumble * abs(scales.get("angular_velocity", 1.0))
         self.taught = False
         self.register_buffer("course", torch.zeros(_PRODUCTS, contract.robot.count))
         self.register_buffer("pace", torch.zeros(COMMAND_SIZE))
@@ -79,8 +81,17 @@ class Habit(nn.Module):
         signal = proprioception[:, -1, self._gait] / self._scale
         away = (command - self.pace).square().sum(-1, keepdim=True)
         steps = signal.square().sum(-1, keepdim=True)  # 1, and 0 at rest
-        near = self.share * torch.exp(-away / REACH**2) * steps
+        near = self.share * torch.exp(-away / REACH**2) * steps * self._calm(proprioception)
         return said * (1.0 - near * self.rules) + near * (_products(signal) @ self.course)
+
+    def _calm(self, proprioception: Tensor) -> Tensor:
+        """How little he tips over: 0 for who hurries as fast as he can (`GaitSpec.hurry`), else up to 1, (B, 1)."""
+        if self._turning is None:
+            return proprioception.new_ones(len(proprioception), 1)
+        rates = proprioception[:, -NEWEST:, self._turning][..., :2].mean(1)
+        begin, end = HURRY
+        tipping = rates.square().sum(-1, keepdim=True).sqrt() / self._stumble
+        return ((end - tipping) / (end - begin)).clamp(0.0, 1.0)
 
 
 def _before_loading(habit: nn.Module, state: dict[str, Any], prefix: str, *_: object) -> None:
