@@ -1,6 +1,6 @@
 """Walking like a person: the gait of phase 1 and what style makes of it, both held against one clip, and the exam.
 
-    python natural.py --walker ../runs/...-walk --clip walk.bvh --speed 1.4
+    python natural.py --walker ../runs/...-walk --clip walk.bvh --speed 1.5
 
 A walker that passes his exam goes on learning, with a judge of style (`jack_trainer/rl/amp.py`) and one clip of a
 person. Before and after he is asked to walk as fast as the clip does, unpushed, and what he does is held against
@@ -47,7 +47,7 @@ class Options:
     #: a recording of a person who walks
     clip: Path
     #: how many times faster than recorded it is played
-    speed: float = 1.4
+    speed: float = 1.5
     #: environment steps
     steps: int = 4_400_000
     #: of everything random
