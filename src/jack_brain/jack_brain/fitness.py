@@ -78,12 +78,17 @@ def _provenance(metadata: dict[str, str]) -> dict[str, Any]:
     try:
         provenance = json.loads(_entry(metadata, policy_file.PROVENANCE))
         known = {"phase": str(provenance["phase"]), "step": int(provenance["step"])}
-        return {**provenance, **known, "beat": _beat(provenance)}
+        return {**provenance, **known, "beat": read_beat(provenance)}
     except (KeyError, TypeError, ValueError, RecursionError) as error:
         raise PolicyError(f"The file's provenance needs at least phase and step: {error!r}.") from error
 
 
-def _beat(provenance: dict[str, Any]) -> Beat | None:
+def read_beat(provenance: dict[str, Any]) -> Beat | None:
+    """The beat that a policy walks at, from what its file says of itself; None: the contract's.
+
+    Raises:
+        PolicyError: one that nobody can follow, or that is not whole.
+    """
     if provenance.get("gait_period") is not None:  # what came of phase `natural` before beats had a speed
         raise PolicyError("The file has a gait_period, but no beat: train it anew, with this version.")
     try:

@@ -13,6 +13,7 @@ from pydantic import TypeAdapter, ValidationError
 from torch import Tensor
 
 from jack_brain import policy_file
+from jack_brain.fitness import read_beat
 from jack_brain.network.brain import Brain
 from jack_brain.network.merge import MergeReport, merge
 from jack_contract.errors import JackError
@@ -81,7 +82,7 @@ def read_parent(place: Path) -> Parent:
 
 def _checkpoint(found: storage.Checkpoint) -> Parent:
     told, weights = found.numbers, found.part("average")
-    beat = Beat.read(_provenance(found.policy.read_bytes()).get("beat"))
+    beat = read_beat(_provenance(found.policy.read_bytes()))
     return Parent(
         found.path, told.phase, told.step, told.seconds, told.contract_digest, beat, found.digest, weights
     )
@@ -102,7 +103,7 @@ def _policy(path: Path) -> Parent:
         tensors.setdefault(f"{normaliser}.count", torch.tensor(float(step), dtype=torch.float64))
     digest = hashlib.sha256(file).hexdigest()
     contract, phase = metadata.get(policy_file.DIGEST, ""), str(told.get("phase", ""))
-    return Parent(path, phase, step, 0.0, contract, Beat.read(told.get("beat")), digest, tensors)
+    return Parent(path, phase, step, 0.0, contract, read_beat(told), digest, tensors)
 
 
 def offered(place: Path) -> PolicyFile | None:

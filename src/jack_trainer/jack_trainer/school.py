@@ -31,6 +31,7 @@ from jack_trainer.lineage import entry_of, require_same_sources, transcript_of
 from jack_trainer.parents import read_parent
 from jack_trainer.phases import Phase, phase
 from jack_trainer.policy_actor import PolicyActor
+from jack_trainer.rl.gaussian import widen
 from jack_trainer.sources import Sources
 from jack_trainer.table_exam import evaluate_at_table
 from jack_trainer.tasks.lessons import TableExam
@@ -178,7 +179,7 @@ class School:
             if (
                 self.phase.learner == "ppo" and parent.phase != self.phase.name
             ):  # else he would find out nothing new
-                brain.action_head.widen(self.phase.noise)
+                widen(brain.log_std, self.phase.noise)
             if self.phase.chunk is not None:
                 self.listener.on_news(f"Of the brain that he goes on with: {report}")
             self.step, self.seconds = parent.step, parent.seconds

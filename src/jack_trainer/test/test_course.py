@@ -8,9 +8,11 @@ from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 
+import onnx
 import pytest
 import torch
 
+from jack_brain import policy_file
 from jack_brain.network.brain import Inputs
 from jack_brain.policy import Policy, PolicyLimits
 from jack_contract.errors import JackError, PolicyError
@@ -357,6 +359,18 @@ def test_a_damaged_policy_file_is_nothing_to_begin_from(make_course, tmp_path, d
     (tmp_path / "a.onnx").write_bytes(data)
     with pytest.raises(PolicyError, match="cut off" if damage == "cut" else "damaged"):
         make_course(phase="stand", parent=tmp_path / "a.onnx").run()
+
+
+def test_a_policy_from_before_beats_had_a_speed_is_nothing_to_begin_from(make_course, tmp_path):
+    """Its feet would be led at another rhythm than it has learnt."""
+    model = onnx.load_from_string(pretrained_policy().read_bytes()[: -policy_file.SEAL_SIZE])
+    entries = {entry.key: entry.value for entry in model.metadata_props}
+    told = json.loads(entries[policy_file.PROVENANCE]) | {"gait_period": 0.9}
+    onnx.helper.set_model_props(model, entries | {policy_file.PROVENANCE: json.dumps(told)})
+    old = tmp_path / "old.onnx"
+    old.write_bytes(policy_file.seal(model.SerializeToString()))
+    with pytest.raises(PolicyError, match="train it anew"):
+        make_course(phase="walk", parent=old).run()
 
 
 def test_more_of_the_same_phase_is_not_held_against_it_nor_explores_anew(make_course, exams, monkeypatch):

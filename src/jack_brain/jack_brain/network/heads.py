@@ -38,11 +38,6 @@ class GaussianHead(nn.Module):
         self.estimate = nn.Linear(hidden, TRUTH_SIZE)
         self.log_std = nn.Parameter(torch.full((actions,), math.log(std)))
 
-    @torch.no_grad()
-    def widen(self, std: float) -> None:
-        """Spread by at least so much, in units of action."""
-        self.log_std.clamp_(min=math.log(std))
-
     def features(self, answer: Tensor, felt: Tensor, command: Tensor | None) -> Tensor:
         """Of the trunk's answer (B, 1, width), what is felt (B, inputs) and the command (B, 3), (B, hidden)."""
         told = (felt, _velocities(command, felt, COMMAND_SIZE), self.norm(answer.squeeze(1)))

@@ -33,7 +33,7 @@ from jack_trainer.imitation.samples import Rows, Samples
 from jack_trainer.learner import LearningError
 from jack_trainer.rl.acting import actor
 from jack_trainer.rl.episodes import EpisodeLog
-from jack_trainer.rl.gaussian import log_probability
+from jack_trainer.rl.gaussian import log_probability, widen
 from jack_trainer.tasks.environment import Environment
 
 #: Of what is held out, so many samples are looked at, evenly spread.
@@ -276,8 +276,7 @@ class Cloning:
         if not all(map(math.isfinite, measured.values())):
             raise LearningError(measured)
         self.optimiser.step()
-        with torch.no_grad():
-            self.brain.log_std.clamp_(min=math.log(self.config.noise))
+        widen(self.brain.log_std, self.config.noise)
         self._running.update_parameters(self.brain)
         return measured["loss"], measured["gradient_norm"]
 

@@ -24,3 +24,9 @@ def divergence(old_mean: Tensor, old_log_std: Tensor, mean: Tensor, log_std: Ten
     ratio = (2 * (old_log_std - log_std)).exp()
     distance = ((mean - old_mean) * torch.exp(-log_std)).square()
     return (log_std - old_log_std + 0.5 * (ratio + distance - 1.0)).sum(-1).mean()
+
+
+@torch.no_grad()
+def widen(log_std: Tensor, std: float) -> None:
+    """Let actions spread by at least so much, in units of action; changes `log_std` (n,) in place."""
+    log_std.clamp_(min=math.log(std))

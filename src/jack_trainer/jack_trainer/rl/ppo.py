@@ -26,7 +26,7 @@ from jack_trainer.checkpoint import LearnerNumbers
 from jack_trainer.learner import LearningError
 from jack_trainer.rl.acting import inputs
 from jack_trainer.rl.episodes import EpisodeLog
-from jack_trainer.rl.gaussian import log_probability
+from jack_trainer.rl.gaussian import log_probability, widen
 from jack_trainer.rl.ppo_loss import PARTS, ppo_loss
 from jack_trainer.rl.rollout import Rollout, Samples
 from jack_trainer.tasks.environment import Environment, Observation
@@ -302,7 +302,7 @@ class PPO:
     @torch.no_grad()
     def _lower_noise(self, share: float = 0.0) -> None:
         """Lower the exploration noise by a share, but not below its floor."""
-        self.brain.log_std.add_(math.log1p(-share)).clamp_(min=math.log(self.config.noise))
+        widen(self.brain.log_std.add_(math.log1p(-share)), self.config.noise)
 
     def _act(self, observation: Observation) -> tuple[Tensor, Tensor]:
         """Mean action (N, n) and value in units of return (N,)."""
