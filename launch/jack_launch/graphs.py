@@ -23,7 +23,7 @@ NEWEST, PRETRAINED = "newest", "pretrained"
 #: The robot that is simulated.
 _JACK = "jack"
 #: The scene with a table in it: there he follows sentences.
-_TABLETOP = "tabletop"
+TABLETOP = "tabletop"
 #: How a driver reaches the motors; the first is how a simulation is reached.
 INTERFACES = ("joint_command", "forward_command", "joint_trajectory")
 
@@ -147,7 +147,7 @@ def _driver(args: Mapping[str, str], **parameters: Parameter) -> NodeSpec:
 
 def _eyes(args: Mapping[str, str], simulated: bool) -> dict[str, Parameter]:
     """The parameter of a brain that watches a camera; nothing for one that does not."""
-    watches = args["camera"] == "true" or (args["camera"] == "auto" and simulated and args["scene"] == _TABLETOP)
+    watches = args["camera"] == "true" or (args["camera"] == "auto" and simulated and args["scene"] == TABLETOP)
     return {"camera": True} if watches else {}
 
 

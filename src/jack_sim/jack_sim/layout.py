@@ -160,6 +160,11 @@ def draw_layout(random: np.random.Generator, held_out: bool | None = False, plai
             return layout
 
 
+def layout_of(seed: int) -> Layout:
+    """What lies on the table of a live simulation that is reset with a seed; with 0 it looks as it was built."""
+    return draw_layout(np.random.default_rng(seed), held_out=None, plain=not seed)
+
+
 def _places(random: np.random.Generator, count: int) -> Float64:
     """So many places that are far enough from each other, (count, 2) [m]."""
     low, high = np.array(REGION).T

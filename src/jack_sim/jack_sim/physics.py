@@ -14,7 +14,7 @@ from jack_contract.rotation import projected_gravity, wxyz_to_xyzw
 from jack_contract.state import RobotState
 from jack_sim.errors import SimulationError
 from jack_sim.gantry import Gantry
-from jack_sim.layout import Layout, describe, draw_layout
+from jack_sim.layout import Layout, describe, layout_of
 from jack_sim.robot_model import robot_spec
 from jack_sim.scene import LIVE, SOLE_GROUP, SceneOptions, load_model
 from jack_sim.tabletop import TABLETOP, Table, has_table
@@ -86,7 +86,7 @@ class World:
         mujoco.mj_resetDataKeyframe(self.model, self.data, self.model.key("home").id)
         self.data.time = time
         if self.table is not None:
-            self.lay(draw_layout(np.random.default_rng(seed), held_out=None, plain=not seed))
+            self.lay(layout_of(seed))
         if seed:
             self._scatter(np.random.default_rng(seed))
         self.command(self.robot.default_position, self.robot.stiffness, self.robot.damping)

@@ -1,6 +1,7 @@
 """The node `expert`: in a simulation, stands in for a brain and does what it is told, so that it can be recorded.
 
-It publishes what a brain would, `joint_command`, and knows what no brain does: where the simulation has everything.
+It publishes what a brain would, `joint_command`, and what it asks of the legs, `cmd_vel`. It knows what no brain
+does: where the simulation has everything.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 import rcl_interfaces.msg
 import rclpy
+from geometry_msgs.msg import Twist
 from jack_msgs.msg import JointCommand
 from nav_msgs.msg import Odometry
 from rclpy.exceptions import ParameterException
@@ -31,7 +33,7 @@ from jack_contract.errors import JackError
 from jack_contract.parameters import check, declare, parameter
 from jack_contract.wire import StateReader, fill_joint_command
 from jack_launch.graphs import PRETRAINED, named_policy, runs_folder
-from jack_trainer.tasks.live_expert import LiveExpert, meaning
+from jack_trainer.tasks.live_expert import STANDS, LiveExpert, meaning, says_done
 
 LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL, reliability=ReliabilityPolicy.RELIABLE)
 COMMAND = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE)
@@ -64,16 +66,17 @@ class ExpertNode(Node):
         contract = default_contract()
         self._robot, self._expert = contract.robot, LiveExpert(contract, path)
         self._reader, self._pairing = StateReader(contract.robot), Pairing(contract.robot.control_period)
-        self._command, self._said = JointCommand(), ""
+        self._command, self._velocity, self._said = JointCommand(), Twist(), ""
         self._untold: str | None = None
         self._commands = self.create_publisher(JointCommand, "joint_command", COMMAND)
+        self._velocities = self.create_publisher(Twist, "cmd_vel", 1)
         self._status = self.create_publisher(String, "~/status", LATCHED)
         self.create_subscription(String, "sim/table", self._on_table, 10)
         self.create_subscription(Odometry, "odom", self._on_odometry, 10)
         self.create_subscription(String, "instruction", self._on_instruction, LATCHED)
         self.create_subscription(Imu, "imu/data", self._on_imu, qos_profile_sensor_data)
         self.create_subscription(JointState, "joint_states", self._on_joint_state, qos_profile_sensor_data)
-        self._say("he stands")
+        self._say(STANDS)
 
     def _on_table(self, message: String) -> None:
         try:
@@ -125,8 +128,11 @@ class ExpertNode(Node):
             expert, robot = self._expert, self._robot
             targets = expert.tick(state)
             fill_joint_command(self._command, robot, JointCommand.RUN, targets, robot.stiffness, robot.damping)
+            velocity = self._velocity
+            velocity.linear.x, velocity.linear.y, velocity.angular.z = expert.velocity.tolist()
+            self._velocities.publish(velocity)  # before the command that it belongs to
             if expert.goal is not None and expert.succeeded:
-                self._say(f"{expert.goal}: done")
+                self._say(says_done(expert.goal))
         self._command.header.stamp = pair.joint_state.header.stamp
         self._commands.publish(self._command)
 

@@ -1,8 +1,8 @@
-"""What ./jack asks of a recorder, and of the simulation that it records. It speaks through the node `console`."""
+"""What ./jack asks of a recorder, and of the simulation or expert that it records, through the node `console`."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 from jack_msgs.action import Record
 from jack_msgs.msg import RecorderStatus
@@ -10,8 +10,11 @@ from jack_msgs.srv import Mark as MarkService
 from jack_msgs.srv import Reset
 from rclpy.action.client import ActionClient, ClientGoalHandle
 from rclpy.node import Node
+from rclpy.publisher import Publisher
 from rclpy.task import Future
+from std_msgs.msg import String
 
+from jack_trainer.console_node import LATCHED
 from jack_trainer.imitation.facts import Mark
 from jack_trainer.imitation.record_session import EpisodeOutcome
 
@@ -19,7 +22,7 @@ _MARKS = tuple(Mark)
 
 
 class RecordingConsole:
-    """The recorder's action and services, and the simulation's reset."""
+    """The recorder's action and services, the simulation's reset, and what the expert is told and says."""
 
     def __init__(self, node: Node) -> None:
         """Speak through a node that is in the graph."""
@@ -27,12 +30,15 @@ class RecordingConsole:
         self._mark = node.create_client(MarkService, "recorder/mark")
         self._reset = node.create_client(Reset, "sim/reset")
         node.create_subscription(RecorderStatus, "recorder/status", self._on_status, 10)
+        node.create_subscription(String, "expert/status", self._on_expert, LATCHED)
+        self._node, self._instruction = node, cast("Publisher | None", None)
         self._goal: ClientGoalHandle | None = None
         self._cancelled = False
         self._answer: Future | None = None
         #: RecorderStatus
         self.status: Any = None
         self.outcome: EpisodeOutcome | None = None
+        self.said = ""
 
     def ready(self) -> bool:
         """Whether the recorder takes goals and marks."""
@@ -44,6 +50,12 @@ class RecordingConsole:
             return False
         self._answer = self._reset.call_async(Reset.Request(seed=seed))
         return True
+
+    def tell(self, sentence: str) -> None:
+        """Say what is to be done; nothing: that he is to stand."""
+        # Only who tells something is on this topic: another one may be speaking there.
+        self._instruction = self._instruction or self._node.create_publisher(String, "instruction", LATCHED)
+        self._instruction.publish(String(data=sentence))
 
     def mark(self, mark: Mark, note: str) -> None:
         """Say how the episode goes."""
@@ -71,6 +83,9 @@ class RecordingConsole:
 
     def _on_status(self, message: RecorderStatus) -> None:
         self.status = message
+
+    def _on_expert(self, message: String) -> None:
+        self.said = message.data
 
     def _on_answer(self, future: Future) -> None:
         handle: ClientGoalHandle | None = future.result()

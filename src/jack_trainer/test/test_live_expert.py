@@ -16,7 +16,7 @@ from jack_sim.physics import World
 from jack_sim.scene import SceneOptions
 from jack_sim.tabletop import TABLETOP
 from jack_trainer.imitation.bag import Bag
-from jack_trainer.imitation.facts import complaints, read_facts
+from jack_trainer.imitation.facts import Mark, complaints, read_facts
 from jack_trainer.tasks.instructions import Goal, Skill
 from jack_trainer.tasks.live_expert import LiveExpert, meaning
 
@@ -183,3 +183,26 @@ def test_a_demonstration_in_the_live_graph_is_a_bag_that_can_be_learnt_from(ros_
     elbows = np.array([m.message.position[CONTRACT.robot.index("left_elbow")] for m in found["/joint_command"]])
     others = np.array([m.message.position[CONTRACT.robot.index("right_elbow")] for m in found["/joint_command"]])
     assert len(elbows) > 40 and max(np.ptp(elbows), np.ptp(others)) > 0.5
+
+
+@needs_policy
+@pytest.mark.ros
+@pytest.mark.slow
+def test_record_has_the_expert_told_and_marks_what_he_did(ros_domain, tmp_path):
+    pytest.importorskip("jack_msgs", reason="needs ROS 2 and Jack's messages: ./jack test has them")
+    options = {
+        "--operator": "expert",
+        "--instruction": "wave at me",
+        "--bags": tmp_path / "bags",
+        "--runs": tmp_path,
+    }
+    words = [str(word) for option in options.items() for word in option]
+    done = subprocess.run([sys.executable, "-m", "jack_trainer.cli", "record", *words], timeout=150)
+    assert done.returncode == 0
+    (path,) = (tmp_path / "bags").iterdir()
+    facts, bag = read_facts(path), Bag(path)
+    assert (facts.instruction, facts.mark) == ("wave at me", Mark.SUCCESS) and not complaints(facts, True)
+    found = bag.collect(["/instruction", "/expert/status", "/cmd_vel", "/camera/image_raw/compressed"])
+    assert found["/instruction"][-1].message.data == "wave at me"
+    assert [recorded.message.data for recorded in found["/expert/status"]] == ["wave: he does it", "wave: done"]
+    assert len(found["/cmd_vel"]) > 50 and len(found["/camera/image_raw/compressed"]) > 5

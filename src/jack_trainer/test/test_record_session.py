@@ -2,6 +2,7 @@
 
 import io
 from dataclasses import dataclass, field
+from itertools import islice
 from types import SimpleNamespace
 
 import numpy as np
@@ -10,17 +11,21 @@ from rich.console import Console
 
 from jack_contract.contract import default_contract
 from jack_contract.errors import JackError
+from jack_sim.layout import layout_of
 from jack_trainer.cli import Bags, Record, parse
 from jack_trainer.commands import record as recording_command
-from jack_trainer.imitation import record_session
+from jack_trainer.imitation import operators, record_session
 from jack_trainer.imitation.bag_file import Subject
 from jack_trainer.imitation.definitions import define
 from jack_trainer.imitation.facts import Mark, read_facts
-from jack_trainer.imitation.record_session import EpisodeOutcome, Operator, Plan, graph, record_all, scripted
+from jack_trainer.imitation.operators import Attempt, Deed, Operator, deeds, scripted
+from jack_trainer.imitation.record_session import EpisodeOutcome, Plan, graph, record_all
 from jack_trainer.imitation.recording import Recorder, RecordingConfig, Request
 from jack_trainer.imitation.topics import TOPICS
 from jack_trainer.live_graph import FAILED, INTERRUPTED, OK
 from jack_trainer.session import HANGING, LIFTING, STANDING
+from jack_trainer.tasks.instructions import Goal, Skill
+from jack_trainer.tasks.live_expert import meaning, says_done
 
 
 @dataclass
@@ -33,8 +38,11 @@ class FakeGraph:
     patience: int = 10_000
     there: bool = True
     stands: bool = True
+    #: whether the expert does what he is told
+    able: bool = True
     log: list = field(default_factory=list)
     note: str = ""
+    said: str = ""
     outcome: EpisodeOutcome | None = None
     ticks: int = 0
     episodes: int = 0
@@ -82,6 +90,10 @@ class FakeGraph:
         self.gantry = HANGING
         return True
 
+    def tell(self, sentence):
+        self.log.append(("tell", sentence))
+        self.said = says_done(meaning(sentence)) if sentence and self.able else "he stands"
+
     def answered(self):
         return True
 
@@ -112,6 +124,7 @@ class FakeGraph:
 @pytest.fixture(autouse=True)
 def hurry(monkeypatch):
     monkeypatch.setattr(record_session, "PATIENCE", 1.0)
+    monkeypatch.setattr(operators, "AFTER", 1e-4)
 
 
 def run(graph, **changes):
@@ -136,6 +149,44 @@ def test_with_nobody_at_the_wheel_he_is_neither_reset_nor_driven_nor_judged(tmp_
     assert run(fake, operator="none") == OK
     assert not [entry for entry in fake.log if entry[0] in ("drive", "reset", "mark")]
     assert [read_facts(path).mark for path in tmp_path.iterdir()] == [Mark.NONE] * 3
+
+
+def test_the_expert_is_told_something_else_at_each_table_and_judged_by_what_he_says(tmp_path):
+    fake = FakeGraph(tmp_path, falls=(1,))
+    assert run(fake, operator="expert", instruction="") == OK
+    facts = [read_facts(path) for path in sorted(tmp_path.iterdir())]
+    assert [entry.mark for entry in facts] == [Mark.SUCCESS, Mark.FAILURE, Mark.SUCCESS] and facts[1].note == "fell"
+    first, *_ = planned = list(islice(deeds(0), 3))
+    assert [entry.instruction for entry in facts] == [deed.sentence for deed in planned]
+    assert fake.log[:3] == [("tell", ""), ("reset", first.seed), ("tell", first.sentence)]
+    assert not [entry for entry in fake.log if entry[0] == "drive"]
+
+
+def test_what_the_expert_does_not_do_in_time_is_a_failure(tmp_path, monkeypatch):
+    monkeypatch.setitem(operators.PATIENCE, Skill.WAVE, 0.0)
+    fake = FakeGraph(tmp_path, able=False)
+    assert run(fake, operator="expert", instruction="wave", episodes=1) == OK
+    (path,) = tmp_path.iterdir()
+    assert read_facts(path).note == "not done within 0 s; the expert: he stands"
+
+
+def test_an_attempt_ends_a_while_after_it_is_done_or_too_late(monkeypatch):
+    monkeypatch.setattr(operators, "AFTER", 1.0)
+    wave = Deed(1, Goal(Skill.WAVE), "wave")
+    late, good = Attempt(wave, told=10.0), Attempt(wave, told=10.0)
+    assert [late.over(now, "point red cube: done") for now in (10.0, 16.0, 16.1)] == [False, False, True]
+    assert [good.over(now, "wave: done") for now in (15.5, 16.4, 16.5)] == [False, False, True]
+    assert good.done == 15.5 and late.done is None
+
+
+def test_what_he_is_told_can_be_done_at_tables_that_are_not_examined():
+    told = list(islice(deeds(1), 6))
+    assert told == list(islice(deeds(1), 6)) != list(islice(deeds(2), 6))
+    assert len({deed.seed for deed in told}) == 6 and not any(layout_of(deed.seed).held_out for deed in told)
+    assert all(meaning(deed.sentence) == deed.goal and deed.goal.skill is not Skill.WALK for deed in told)
+    (red,) = islice(deeds(0, "Tap the red cube!"), 1)
+    assert red.goal == Goal(Skill.TOUCH, "red", "cube") and red.sentence == "Tap the red cube!"
+    assert layout_of(red.seed).slot("red cube") >= 0
 
 
 def test_ctrl_c_closes_the_episode_that_runs_and_judges_nothing(tmp_path):
@@ -177,6 +228,14 @@ def test_the_graph_is_the_deployed_one_and_a_recorder(tmp_path):
     assert not [name for name in nodes[-1].parameters["topics"] if name.startswith("camera")]
     alone = graph(Plan(1, 1.0, operator="none"), given | {"policy": ""}, tmp_path)
     assert [spec.name for spec in alone] == ["recorder"] and len(alone[0].parameters["topics"]) == len(TOPICS)
+    table = graph(Plan(1, 1.0, operator="expert"), given, tmp_path)
+    assert [spec.name for spec in table] == ["sim", "expert", "recorder"] and not table[0].remappings
+    assert table[0].parameters["scene"] == "tabletop" and table[1].parameters["policy"].endswith("nano.onnx")
+    assert "expert/status:std_msgs/msg/String:reliable" in table[-1].parameters["topics"]
+    with pytest.raises(
+        JackError, match=r"no sentence of the grammar, as 'touch the red cube'.* Leave --instruction"
+    ):
+        graph(Plan(1, 1.0, "make coffee", "expert"), given, tmp_path)
     with pytest.raises(JackError, match=r"\./jack train walk"):
         graph(Plan(1, 1.0), given | {"policy": ""}, tmp_path)
     for plan in (Plan(0, 1.0), Plan(1, -1.0), Plan(1, float("nan"))):

@@ -12,19 +12,22 @@ from jack_trainer.live_graph import run_graph
 
 @dataclass(frozen=True)
 class Record:
-    """Record episodes into bags: of a simulated Jack whom a script drives, or of whatever robot is there."""
+    """Record episodes into bags: of a simulated Jack, by a script or an expert, or of whatever robot is there."""
 
     # how many
     episodes: int = 1
-    # of each; 0: until Ctrl-C [s]
+    # of each; 0: until Ctrl-C; what the expert is told takes as long as it takes [s]
     seconds: float = 20.0
-    # what he is asked to do, in words; kept with each episode
+    # what he is asked to do, in words; kept with each episode. The expert is told it at tables where it can be
+    # done; by itself something else at each
     instruction: str = ""
-    # who drives: scripted, random velocities on a simulated Jack of its own; none, only record what is there
-    operator: Literal["scripted", "none"] = "scripted"
-    # of the velocities and starting poses
+    # who drives: scripted, random velocities on a simulated Jack of its own; expert, on one before a table, does
+    # what he is told; none, only record what is there
+    operator: Literal["scripted", "expert", "none"] = "scripted"
+    # of velocities, tables and starting poses
     seed: int = 0
-    # policy file (.onnx) that he is driven with; newest: the one that was written last, or else pretrained
+    # policy file (.onnx) that he is driven with, of an expert the legs; newest: the one that was written last, or
+    # else pretrained
     policy: str = NEWEST
     # with pictures: most of the bytes, and a simulation draws them only for whom looks
     camera: bool = True

@@ -1,32 +1,44 @@
-"""Episodes in a row with a person in front: each from a fresh stand, driven by a script, marked, and told."""
+"""Episodes in a row with a person in front: each from a fresh stand, driven by somebody, marked, and told."""
 
 from __future__ import annotations
 
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from itertools import repeat
 from pathlib import Path
 from typing import Any, Protocol, cast
 
-import numpy as np
 from rich import box
 from rich.table import Table
 
-from jack_contract.arrays import Array
 from jack_contract.errors import JackError
 from jack_launch.description import NodeSpec
-from jack_launch.graphs import DEPLOY, named_policy
+from jack_launch.graphs import DEPLOY, TABLETOP, named_policy
 from jack_trainer.display import Display
 from jack_trainer.imitation.facts import Mark, complaints, read_facts
+from jack_trainer.imitation.operators import (
+    EXPERT,
+    NOBODY,
+    SCRIPTED,
+    SEEDS,
+    Attempt,
+    Deed,
+    deeds,
+    require_known,
+    scripted,
+)
 from jack_trainer.imitation.topics import CAMERA, TOPICS
 from jack_trainer.live_graph import FAILED, INTERRUPTED, OK
 from jack_trainer.session import STANDING, Session
 
 #: How long he may take to get on his feet, and the recorder to be there or to close a bag [s].
 STAND_PATIENCE, PATIENCE = 60.0, 15.0
-SCRIPTED, NOBODY = "scripted", "none"
-OPERATORS = (SCRIPTED, NOBODY)
+#: What is recorded of an expert besides, as the recorder's parameter has it; what it said before is of no episode.
+EXPERT_TOPICS = ("expert/status:std_msgs/msg/String:reliable",)
+#: What went wrong with who fell.
+FELL = "fell"
 
 
 @dataclass(frozen=True)
@@ -44,21 +56,23 @@ class Plan:
     """What is to be recorded."""
 
     episodes: int
-    #: of each episode; 0: until Ctrl-C [s]
+    #: of each episode; 0: until Ctrl-C; what the expert is told takes as long as it takes [s]
     seconds: float
     #: what he is asked to do, in words
     instruction: str = ""
     #: who drives
     operator: str = SCRIPTED
-    #: of the commands and starting poses; each episode has its own
+    #: of commands, tables and starting poses; each episode has its own
     seed: int = 0
 
 
 class RecorderConsole(Protocol):
-    """What is asked of the recorder and of the simulation."""
+    """What is asked of the recorder, of the simulation and of the expert."""
 
     #: RecorderStatus
     status: Any
+    #: what the expert said last
+    said: str
     outcome: EpisodeOutcome | None
 
     def ready(self) -> bool:
@@ -67,6 +81,10 @@ class RecorderConsole(Protocol):
 
     def reset(self, seed: int) -> bool:
         """Ask that the robot is put back to its start; whether anybody is there to do it."""
+        ...
+
+    def tell(self, sentence: str) -> None:
+        """Say what is to be done; nothing: that he is to stand."""
         ...
 
     def mark(self, mark: Mark, note: str) -> None:
@@ -90,36 +108,10 @@ class RecorderConsole(Protocol):
         ...
 
 
-@dataclass
-class Operator:
-    """Asks for another random velocity every few seconds, as the lessons do."""
-
-    draw: Callable[[], Array]
-    #: between two commands [s]
-    interval: float
-    drive: Callable[[Sequence[float]], None]
-    asked: Array = field(default_factory=lambda: np.zeros(3))
-    _due: float = 0.0
-
-    def proceed(self, now: float) -> None:
-        """A moment passes: it is `now` [s]."""
-        if now >= self._due:
-            self.asked, self._due = self.draw(), now + self.interval
-            self.drive(self.asked.tolist())
-
-
-def scripted(drive: Callable[[Sequence[float]], None], seed: int) -> Operator:
-    """An operator whose commands are those of the walking exam."""
-    from jack_trainer.tasks.lessons import WALK_EXAM, random_command
-
-    random = np.random.default_rng(seed)
-    return Operator(lambda: random_command(random), WALK_EXAM.command_interval, drive)
-
-
 def graph(
     plan: Plan, given: Mapping[str, str], bags: Path, robot: str = "jack", camera: bool = True
 ) -> tuple[NodeSpec, ...]:
-    """The nodes that a plan needs: a recorder, and with a scripted operator a simulated Jack and his brain.
+    """The nodes that a plan needs: a recorder, and a simulated Jack with his brain, or with the expert at a table.
 
     Args:
         plan: what is to be recorded.
@@ -129,13 +121,15 @@ def graph(
         camera: whether with pictures.
 
     Raises:
-        JackError: numbers that make no sense, or no policy to drive him with.
+        JackError: numbers that make no sense, no policy to drive him with, or an instruction that the expert does
+            not know.
     """
     if plan.episodes < 1 or not 0.0 <= plan.seconds < math.inf:
         raise JackError(
             f"episodes is {plan.episodes} and seconds {plan.seconds}; allowed: 1 or more, and 0 or more."
         )
     names = tuple(topic.name for topic in TOPICS if camera or topic.name not in CAMERA)
+    names += EXPERT_TOPICS if plan.operator == EXPERT else ()
     recorder = NodeSpec(
         "jack_trainer",
         "recorder_node",
@@ -144,11 +138,19 @@ def graph(
         {"folder": str(bags.absolute()), "robot": robot, "topics": names},
         required=True,
     )
-    if plan.operator != SCRIPTED:
+    if plan.operator == NOBODY:
         return (recorder,)
-    if named_policy(given["policy"], Path(given["runs"])) is None:
+    policy = named_policy(given["policy"], Path(given["runs"]))
+    if policy is None:
         raise JackError("There is no policy to drive him with. Make one with ./jack train walk.")
-    return (*DEPLOY.nodes({**given, "sim": "true"}), recorder)
+    if plan.operator == SCRIPTED:
+        return (*DEPLOY.nodes({**given, "sim": "true"}), recorder)
+    if plan.instruction:
+        require_known(plan.instruction)
+    legs = {"policy": str(policy.absolute())}
+    expert = NodeSpec("jack_trainer", "expert_node", "expert", given["namespace"], legs, required=True)
+    table = DEPLOY.nodes({**given, "sim": "true", "scene": TABLETOP, "driver": "false"})
+    return (*(spec for spec in table if spec.name != "brain"), expert, recorder)
 
 
 def record(session: Session, plan: Plan) -> int:
@@ -165,10 +167,11 @@ def record_all(session: Session, recorder: RecorderConsole, plan: Plan) -> int:
         session.display.say(f"The recorder was not there within {PATIENCE:g} s; its log says why.", "red")
         return FAILED
     first, paths, code = time.strftime("%Y%m%d-%H%M%S"), [], OK
-    for index in range(plan.episodes):
+    told = deeds(plan.seed, plan.instruction) if plan.operator == EXPERT else repeat(None)
+    for index, deed in zip(range(plan.episodes), told, strict=False):
         session.note = f"episode {index + 1} of {plan.episodes}"
         try:
-            outcome = _Take(session, recorder, plan, index).record(f"{first}-{index:03d}")
+            outcome = _Take(session, recorder, plan, index, deed).record(f"{first}-{index:03d}")
         except JackError as error:
             outcome = EpisodeOutcome(False, str(error))
         if outcome.success:
@@ -194,6 +197,8 @@ class _Take:
     recorder: RecorderConsole
     plan: Plan
     index: int
+    #: what the expert is told; None of anybody else
+    deed: Deed | None
 
     def record(self, name: str) -> EpisodeOutcome:
         """Record it, and say how it went.
@@ -201,16 +206,17 @@ class _Take:
         Raises:
             JackError: he does not get on his feet, or the recorder does not answer.
         """
-        script = self.plan.operator == SCRIPTED
-        if script:
+        recorder, plan, deed = self.recorder, self.plan, self.deed
+        simulated = plan.operator != NOBODY
+        if simulated:
             self._stand()
-        recorder = self.recorder
-        recorder.record(name, 0.0 if script else self.plan.seconds, self.plan.instruction)
+        instruction = deed.sentence if deed else plan.instruction
+        recorder.record(name, 0.0 if simulated else plan.seconds, instruction)
         self._wait(lambda: recorder.begun() or recorder.outcome is not None, "begin an episode")
-        fell = self._drive() if script else self._watch()
+        trouble = self._teach(deed) if deed else self._drive() if simulated else self._watch()
         if recorder.outcome is None:
-            if script and not self.session.interrupted():
-                recorder.mark(Mark.FAILURE if fell else Mark.SUCCESS, "fell" if fell else "")
+            if simulated and not self.session.interrupted():
+                recorder.mark(Mark.FAILURE if trouble else Mark.SUCCESS, trouble)
                 self._wait(recorder.answered, "take a mark")
             recorder.cancel()
             self._close()
@@ -219,16 +225,20 @@ class _Take:
     def _stand(self) -> None:
         """A fresh stand: back to the start, let down, on his own feet."""
         session, sight = self.session, self.session.console.sight
-        session.console.drive((0.0, 0.0, 0.0))
+        if self.deed:
+            self.recorder.tell("")
+        else:
+            session.console.drive((0.0, 0.0, 0.0))
         ready = session.until(lambda: self.recorder.reset(self._seed), PATIENCE)
         ready = ready and session.until(lambda: self.recorder.answered() and sight.gantry != STANDING, PATIENCE)
         if not ready or not session.until(lambda: sight.gantry == STANDING, STAND_PATIENCE):
             raise JackError(
-                f"He was not on his feet within {STAND_PATIENCE:g} s; the logs of sim and brain say why."
+                f"He was not on his feet within {STAND_PATIENCE:g} s; the logs of sim and "
+                f"{'expert' if self.deed else 'brain'} say why."
             )
 
-    def _drive(self) -> bool:
-        """Drive him until the time is over or he falls; whether he fell."""
+    def _drive(self) -> str:
+        """Drive him until the time is over or he falls; what went wrong, or nothing."""
         session, begun = self.session, time.monotonic()
         operator = scripted(session.console.drive, self._seed)
 
@@ -240,9 +250,23 @@ class _Take:
             return late or self._fallen or self.recorder.outcome is not None
 
         session.until(over)
-        return self._fallen
+        return FELL if self._fallen else ""
 
-    def _watch(self) -> bool:
+    def _teach(self, deed: Deed) -> str:
+        """Tell the expert what to do, until it is done or takes too long; what went wrong, or nothing."""
+        recorder, attempt = self.recorder, Attempt(deed, time.monotonic())
+        recorder.tell(deed.sentence)
+
+        def over() -> bool:
+            self._show(f", told '{deed.sentence}'")
+            ended = attempt.over(time.monotonic(), recorder.said)
+            return ended or self._fallen or recorder.outcome is not None
+
+        self.session.until(over)
+        late = "" if attempt.done else f"not done within {attempt.patience:g} s; the expert: {recorder.said}"
+        return FELL if self._fallen else late
+
+    def _watch(self) -> str:
         """Let another graph do what it does, until the time is over."""
 
         def over() -> bool:
@@ -250,7 +274,7 @@ class _Take:
             return self.recorder.outcome is not None
 
         self.session.until(over)
-        return False
+        return ""
 
     def _show(self, more: str) -> None:
         status = self.recorder.status
@@ -265,7 +289,7 @@ class _Take:
     @property
     def _seed(self) -> int:
         """Its own, and never 0: that is the same pose each time."""
-        return self.plan.seed * 1_000 + self.index + 1
+        return self.deed.seed if self.deed else self.plan.seed * SEEDS + self.index + 1
 
     def _wait(self, condition: Callable[[], bool], what: str) -> None:
         if not self.session.until(condition, PATIENCE) and not self.session.interrupted():

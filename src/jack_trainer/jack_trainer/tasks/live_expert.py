@@ -23,8 +23,10 @@ from jack_trainer.tasks.tabletop import Situation, Tabletop
 
 _ONE = np.zeros(1, np.int64)
 _VELOCITY = mujoco.mjtStage.mjSTAGE_VEL.value
+#: What the node `expert` says while he is told nothing.
+STANDS = "he stands"
 #: A world of one, which is never stepped: it only says where hands and things are.
-_MIRROR = SceneOptions(TABLETOP, collision="full", visuals=False)
+MIRROR = SceneOptions(TABLETOP, collision="full", visuals=False)
 
 
 @cache
@@ -37,6 +39,11 @@ def meaning(sentence: str) -> Goal | None:
     return _meanings().get(" ".join(words(sentence[:1_000])))
 
 
+def says_done(goal: Goal) -> str:
+    """What the node `expert` says once a goal is reached."""
+    return f"{goal}: done"
+
+
 class LiveExpert:
     """Drives one robot of the live graph: he stands until he is told something, does it, and stands again.
 
@@ -44,12 +51,13 @@ class LiveExpert:
         goal: what he is doing; None while he stands.
         succeeded: whether he has done it.
         informed: whether he was shown what lies where.
+        velocity: what he asks of the legs, (3,) [m/s, m/s, rad/s].
     """
 
     def __init__(self, contract: Contract, policy: Path) -> None:
         """With the legs of a policy file; a PolicyError says why it must not drive this robot."""
         self._contract = contract
-        self._task = Tabletop(1, contract, scene=_MIRROR)
+        self._task = Tabletop(1, contract, scene=MIRROR)
         self._expert, self._legs = Expert(self._task), Legs(policy, contract, 1)
         batch = self._task.world.batch
         self._qpos, self._qvel = batch.bind("qpos"), batch.bind("qvel")
@@ -57,6 +65,7 @@ class LiveExpert:
         self._count = contract.robot.count
         self.goal: Goal | None = None
         self.succeeded = self.informed = False
+        self.velocity: Float64 = np.zeros(3)
 
     def show(self, description: str) -> None:
         """What lies where, as `jack_sim.layout.describe` has it; a JackError says why another text is none."""
@@ -73,6 +82,8 @@ class LiveExpert:
         """Tell him what to do; returns what he makes of it, in words."""
         goal = meaning(sentence)
         self.goal, self.succeeded = None, False
+        if not words(sentence):
+            return STANDS
         if goal is None:
             return f"'{sentence[:80]}' is no sentence of the grammar; as 'touch the red cube', 'wave'. He stands."
         kinds = [thing.kind for thing in self._layout.things]
@@ -110,5 +121,6 @@ class LiveExpert:
         one = RobotState(**{name: np.asarray(value)[None] for name, value in vars(state).items()})
         told = self.goal is not None
         velocity = self._expert.velocity() if told else np.zeros((1, 3))
+        self.velocity = velocity[0]
         targets = self._legs.decide(one, velocity, self._expert.free | (not told))
         return (self._expert.arms(targets) if told else targets)[0]
