@@ -54,6 +54,8 @@ class Manifest(BaseModel):
     seed: int
     #: SHA-256 of the policy that begins what the expert goes on with; empty: the expert does all of it
     apprentice: str = ""
+    #: SHA-256 of the bags that they are from; empty: they were simulated
+    bags: list[str] = []
     skills: list[str]
     #: parts to be learnt from, and kept
     taught: int = Field(ge=0, le=_MOST)
@@ -106,8 +108,8 @@ def make_scenes(making: Making, on_part: Callable[[int, int], None] = lambda _do
     wanted = Manifest(
         contract=default_contract().digest,
         words=default_tokenizer().digest,
-        policy=_sha256(making.policy),
-        apprentice=_sha256(making.apprentice) if making.apprentice else "",
+        policy=sha256(making.policy),
+        apprentice=sha256(making.apprentice) if making.apprentice else "",
         seed=making.seed,
         skills=[skill.value for skill in making.skills],
         taught=making.taught,
@@ -116,7 +118,7 @@ def make_scenes(making: Making, on_part: Callable[[int, int], None] = lambda _do
     manifest = _grown(making.folder, wanted)
     parts = [(kind, number) for kind in (TAUGHT, KEPT) for number in range(getattr(manifest, kind))]
     write_json(making.folder / MANIFEST, manifest)
-    missing = [part for part in parts if not (_place(making.folder, *part) / ROWS).is_file()]
+    missing = [part for part in parts if not (part_folder(making.folder, *part) / ROWS).is_file()]
     on_part(len(parts) - len(missing), len(parts))
     workers = min(len(os.sched_getaffinity(0)), len(missing))
     if workers:
@@ -168,7 +170,7 @@ def read_scenes(folder: Path, contract: Contract, kind: str = TAUGHT) -> list[Sc
         if theirs != own:
             raise JackError(f"{folder} was made for the {what} {theirs[:8]}, this Jack has {own[:8]}.")
     count = manifest.taught if kind == TAUGHT else manifest.kept
-    places = [_place(folder, kind, number) for number in range(count)]
+    places = [part_folder(folder, kind, number) for number in range(count)]
     if missing := sum(not (place / ROWS).is_file() for place in places):
         raise JackError(f"{missing} of {count} parts are missing: ./jack scenes {folder} goes on with them.")
     return [map_scenes(place, contract) for place in places]
@@ -178,17 +180,19 @@ def digest(folder: Path) -> str:
     """SHA-256 over the manifest and the seals of all rows that are learnt from, hexadecimal."""
     manifest, found = read_manifest(folder), hashlib.sha256((folder / MANIFEST).read_bytes())
     for number in range(manifest.taught):
-        with (_place(folder, TAUGHT, number) / ROWS).open("rb") as file:
+        with (part_folder(folder, TAUGHT, number) / ROWS).open("rb") as file:
             file.seek(-hashlib.sha256().digest_size, os.SEEK_END)
             found.update(file.read())
     return found.hexdigest()
 
 
-def _sha256(path: Path) -> str:
+def sha256(path: Path) -> str:
+    """Of a file, hexadecimal."""
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def _place(folder: Path, kind: str, number: int) -> Path:
+def part_folder(folder: Path, kind: str, number: int) -> Path:
+    """Where a part of a folder of scenes is."""
     return folder / kind / f"{number:03d}"
 
 
@@ -215,7 +219,7 @@ def _make_part(making: Making, kind: str, number: int) -> None:
     Raises:
         JackError: it cannot be; says why. Of no other kind: not all can be handed from process to process.
     """
-    place, exam = _place(making.folder, kind, number), kind == KEPT
+    place, exam = part_folder(making.folder, kind, number), kind == KEPT
     try:
         shown = _shown(making, exam, np.random.default_rng((making.seed, int(exam), number)))
         as_scenes(shown, default_contract(), default_tokenizer(), exam).save(place)

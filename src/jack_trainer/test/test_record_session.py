@@ -231,7 +231,8 @@ def test_the_graph_is_the_deployed_one_and_a_recorder(tmp_path):
     table = graph(Plan(1, 1.0, operator="expert"), given, tmp_path)
     assert [spec.name for spec in table] == ["sim", "expert", "recorder"] and not table[0].remappings
     assert table[0].parameters["scene"] == "tabletop" and table[1].parameters["policy"].endswith("nano.onnx")
-    assert "expert/status:std_msgs/msg/String:reliable" in table[-1].parameters["topics"]
+    said = ("expert/status:std_msgs/msg/String:reliable", "sim/table:std_msgs/msg/String:reliable")
+    assert table[-1].parameters["topics"][-2:] == said
     with pytest.raises(
         JackError, match=r"no sentence of the grammar, as 'touch the red cube'.* Leave --instruction"
     ):

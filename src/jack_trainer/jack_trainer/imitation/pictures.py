@@ -19,8 +19,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from jack_brain.pictures import Picture
 from jack_contract.contract import CameraSpec
-from jack_contract.errors import JackError
+from jack_contract.errors import JackError, MessageError
 from jack_trainer.files import sync
 from jack_trainer.imitation.bag import Bag, BagError
 from jack_trainer.imitation.columns import LAST
@@ -35,7 +36,7 @@ MAX_SIDE = 4096
 _REDUCED = {8: cv2.IMREAD_REDUCED_COLOR_8, 4: cv2.IMREAD_REDUCED_COLOR_4, 2: cv2.IMREAD_REDUCED_COLOR_2}
 #: So many are read before they are decoded side by side.
 _BATCH = 64
-_VERSION = 1
+_VERSION = 2
 
 Pixels = NDArray[np.uint8]
 
@@ -126,7 +127,7 @@ _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 
 
 def seen(data: bytes, camera: CameraSpec) -> Pixels | None:
-    """A JPEG as a policy sees it, RGB (3, height, width); None if it is none, or larger than a camera's."""
+    """A JPEG as a policy sees it, RGB (3, height, width); None if it is none, or one that no policy looks at."""
     size = jpeg_size(data)
     if size is None or not all(1 <= side <= MAX_SIDE for side in size):
         return None
@@ -135,9 +136,11 @@ def seen(data: bytes, camera: CameraSpec) -> Pixels | None:
     picture = cv2.imdecode(np.frombuffer(data, np.uint8), how)
     if picture is None:
         return None
-    if picture.shape[:2] != (camera.height, camera.width):
-        picture = cv2.resize(picture, (camera.width, camera.height), interpolation=cv2.INTER_AREA)
-    return np.ascontiguousarray(picture[..., ::-1].transpose(2, 0, 1), dtype=np.uint8)
+    try:
+        own = Picture(0.0, np.asarray(picture, np.uint8), "bgr8").seen(camera)
+    except MessageError:
+        return None
+    return np.ascontiguousarray(own.transpose(2, 0, 1))
 
 
 def _row(camera: CameraSpec) -> np.dtype[np.void]:
@@ -180,7 +183,7 @@ def _fill(rows: NDArray[Any], bag: Bag, camera: CameraSpec, threads: int) -> Non
         for jpegs in _batches(read_jpegs(bag)):
             for jpeg, picture in zip(jpegs, pool.map(lambda jpeg: seen(jpeg.data, camera), jpegs), strict=True):
                 if picture is None:
-                    bag.reject(UndecodableError("A picture is no JPEG, or larger than any camera's."), TOPIC)
+                    bag.reject(UndecodableError("A picture is no JPEG, or none that a policy looks at."), TOPIC)
                     continue
                 rows[done] = jpeg.time, picture
                 done += 1

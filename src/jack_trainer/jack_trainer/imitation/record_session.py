@@ -36,7 +36,7 @@ from jack_trainer.session import STANDING, Session
 #: How long he may take to get on his feet, and the recorder to be there or to close a bag [s].
 STAND_PATIENCE, PATIENCE = 60.0, 15.0
 #: What is recorded of an expert besides, as the recorder's parameter has it; what it said before is of no episode.
-EXPERT_TOPICS = ("expert/status:std_msgs/msg/String:reliable",)
+EXPERT_TOPICS = tuple(f"{topic}:std_msgs/msg/String:reliable" for topic in ("expert/status", "sim/table"))
 #: What went wrong with who fell.
 FELL = "fell"
 

@@ -38,7 +38,8 @@ DISTURBANCE, _DISTURBED = 0.05, 0.3
 #: An apprentice has the arms for the first so many control periods, least and greatest, of this share of what is
 #: shown; the expert has them from then on.
 _LED, _LED_SHARE = (10, 150), 0.75
-_GOALS = {goal: index for index, goal in enumerate(goals())}
+#: Numbers of the goals, as rows have them.
+GOALS = {goal: index for index, goal in enumerate(goals())}
 
 
 @dataclass(frozen=True)
@@ -239,7 +240,7 @@ class Demonstrator:
         situation = task.situations[index]
         assert situation is not None
         rows, steps = self._rows[index, :length].copy(), np.arange(length)
-        rows["goal"] = _GOALS[situation.goal]
+        rows["goal"] = GOALS[situation.goal]
         rows["back"] = np.minimum(steps, task.contract.observation.history - 1)
         rows["ahead"] = length - 1 - steps
         first = int(np.argmax(rows["done"])) if rows["done"].any() else length  # when it was done
@@ -276,6 +277,6 @@ def as_scenes(
 
 def _said(tokenizer: Tokenizer, exam: bool) -> NDArray[np.int64]:
     """All sentences for each goal, (G, S, L); those of a goal with fewer come again."""
-    ways = [np.array([tokenizer.read(sentence).ids for sentence in sentences(goal, exam)]) for goal in _GOALS]
+    ways = [np.array([tokenizer.read(sentence).ids for sentence in sentences(goal, exam)]) for goal in GOALS]
     most = max(map(len, ways))
     return np.stack([np.resize(way, (most, tokenizer.length)) for way in ways])
