@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections import deque
 from dataclasses import dataclass
@@ -55,16 +56,17 @@ class Queue:
             self._change.notify()
             return True
 
-    def get(self, patience: float) -> Heard | None:
-        """The next message; None if none comes within `patience` [s], or none will come any more."""
+    def get(self, patience: float, most: float = math.inf) -> deque[Heard]:
+        """What waits, up to about `most` bytes; nothing if none comes within `patience` [s], or none ever will."""
+        taken, size = deque[Heard](), 0
         with self._change:
             if not self._items and not self._closed:
                 self._change.wait(patience)
-            if not self._items:
-                return None
-            heard = self._items.popleft()
-            self._bytes -= heard.size
-            return heard
+            while self._items and size < most:
+                taken.append(self._items.popleft())
+                size += taken[-1].size
+            self._bytes -= size
+        return taken
 
     def close(self) -> None:
         """Let nothing more in."""

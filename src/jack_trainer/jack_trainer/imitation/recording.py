@@ -11,6 +11,7 @@ import re
 import shutil
 import threading
 import time
+from collections import Counter, deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -107,7 +108,7 @@ class Episode:
         self._name = f"{folder.name}_0.mcap"
         self._file = BagFile(self.path / self._name, subjects, self.facts, config.chunk_bytes)
         self._queue = Queue(config.queue_bytes)
-        self._writing: Heard | None = None
+        self._writing = deque[Heard]()
         self._thread = threading.Thread(target=self._run, name="recording")
         self._thread.start()
 
@@ -199,10 +200,10 @@ class Episode:
 
     def _write(self) -> None:
         while not self._queue.over:
-            self._writing = self._queue.get(min(_IDLE, self._config.chunk_seconds))
-            if self._writing is not None:
-                self._file.write(self._writing, self._writing.at + self._offset)
-                self._writing = None
+            self._writing = self._queue.get(min(_IDLE, self._config.chunk_seconds), self._config.chunk_bytes)
+            while self._writing:
+                self._file.write(self._writing[0], self._writing[0].at + self._offset)
+                self._writing.popleft()
             if self._file.age >= self._config.chunk_seconds:
                 self._file.flush()
             self._look_at_the_disk()
@@ -233,10 +234,7 @@ class Episode:
 
     def _drop_the_rest(self) -> None:
         """What waits, and what was in the chunk that failed, is not in the bag."""
-        lost, heard = self._file.unsafe.copy(), self._writing or self._queue.get(0.0)
-        while heard is not None:
-            lost[heard.topic] += 1
-            heard = self._queue.get(0.0)
+        lost = self._file.unsafe + Counter(heard.topic for heard in (*self._writing, *self._queue.get(0.0)))
         with self._lock:
             for topic, count in lost.items():
                 self._tallies[topic].dropped += count
