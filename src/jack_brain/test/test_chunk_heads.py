@@ -8,13 +8,13 @@ from jack_brain.network.brain import Brain, Inputs
 from jack_brain.network.chunk_heads import BINS, FLOW_STEPS, chunk_head
 from jack_contract.errors import JackError, ShapeError
 
-WIDTH, NUMBERS = 8, 3
+WIDTH, FELT, NUMBERS = 8, 5, 3
 SPEC = {kind: ChunkSpec(kind, length=4) for kind in KINDS}
 
 
 def head(kind: str):
     torch.manual_seed(0)
-    made = chunk_head(WIDTH, SPEC[kind], NUMBERS, torch.ones(5))
+    made = chunk_head(WIDTH, FELT, SPEC[kind], NUMBERS, torch.ones(5))
     made.normaliser.update(torch.tensor([2.0, 5.0, 1.0]) * torch.randn(4000, 3) + torch.tensor([0.0, 3.0, -1.0]))
     return made
 
@@ -28,7 +28,7 @@ def seeing(brain_contract, kind: str = "squared") -> Brain:
 def test_a_head_learns_what_chunk_goes_with_what_answer(kind):
     """Two answers, two chunks: after learning each gets its own, in its own units, and nothing between them."""
     made, generator = head(kind), torch.Generator().manual_seed(1)
-    answers = torch.randn(2, 1, WIDTH, generator=generator)
+    answers = torch.randn(2, WIDTH + FELT, generator=generator)
     chunks = torch.tensor([2.0, 5.0, 1.0]) * torch.randn(2, 4, 3, generator=generator) + torch.tensor(
         [0.0, 3.0, -1]
     )
@@ -50,10 +50,13 @@ def test_flow_takes_one_of_two_ways_and_squared_error_the_middle():
     found = {}
     for kind in ("squared", "flow"):
         torch.manual_seed(0)
-        made, generator = chunk_head(WIDTH, SPEC[kind], NUMBERS, torch.ones(5)), torch.Generator().manual_seed(1)
+        made, generator = (
+            chunk_head(WIDTH, FELT, SPEC[kind], NUMBERS, torch.ones(5)),
+            torch.Generator().manual_seed(1),
+        )
         optimiser = torch.optim.Adam(made.parameters(), lr=3e-3)
         sign = torch.tensor([-1.0, 1.0]).repeat(64)[:, None, None]
-        answer = torch.ones(128, 1, WIDTH)
+        answer = torch.ones(128, WIDTH + FELT)
         for _ in range(1000):
             loss = made.errors(answer, sign.expand(-1, 4, NUMBERS), generator)[0].mean()
             optimiser.zero_grad()
@@ -70,7 +73,7 @@ def test_the_flow_is_followed_by_eulers_method():
     made = head("flow")
     made.velocity = lambda features, noisy, time: time.expand(len(features), noisy.shape[1])
     assert FLOW_STEPS == 5
-    torch.testing.assert_close(made.decode(torch.zeros(2, WIDTH)), (made.start + 0.4).expand(2, -1))
+    torch.testing.assert_close(made.decode(torch.zeros(2, WIDTH + FELT)), (made.start + 0.4).expand(2, -1))
 
 
 def test_tokens_share_eight_standard_deviations_evenly():
@@ -79,18 +82,25 @@ def test_tokens_share_eight_standard_deviations_evenly():
     scores[0, :, 128] = 1.0
     scores[0, 0] = torch.nn.functional.one_hot(torch.tensor(0), BINS)
     made.logits = lambda features: scores
-    decoded = made.decode(torch.zeros(1, WIDTH))
+    decoded = made.decode(torch.zeros(1, WIDTH + FELT))
     assert decoded[0, 1] == pytest.approx(4 / BINS)
     assert decoded[0, 0] == pytest.approx(-4 + 4 / BINS)
     made.logits = lambda features: torch.zeros(1, made.size, BINS)
-    even = made.error(torch.zeros(1, WIDTH), torch.zeros(1, made.size), None)
+    even = made.error(torch.zeros(1, WIDTH + FELT), torch.zeros(1, made.size), None)
     assert even.item() == pytest.approx(math.log(BINS), abs=1e-5)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_body_moves_a_chunk_though_the_answer_is_the_same(kind):
+    made, felt = head(kind), 3.0 * torch.eye(FELT)[:2]
+    first, second = made(made.features(torch.ones(2, 1, WIDTH), felt))[0]
+    assert not torch.allclose(first, second, atol=1e-3)
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_chunk_of_another_shape_is_named(kind):
     with pytest.raises(ShapeError, match=r"Chunk has shape \(2, 4, 2\); expected \(B, 4, 3\)"):
-        head(kind).errors(torch.zeros(2, 1, WIDTH), torch.zeros(2, 4, 2))
+        head(kind).errors(torch.zeros(2, WIDTH + FELT), torch.zeros(2, 4, 2))
 
 
 # -- in the brain
@@ -112,8 +122,8 @@ def test_with_a_chunk_head_he_begins_and_walks_bit_for_bit_as_without(contract, 
 def test_no_learning_of_chunks_gives_the_walking_readouts_a_gradient(contract, make_inputs):
     brain, given = seeing(contract), make_inputs(contract, 3)
     chunk = torch.zeros(3, 16, chunk_width(contract.robot))
-    answer = brain.reach(given.proprioception, brain.prefix(given.instruction, given.image))
-    brain.chunk_head.errors(answer, chunk)[0].sum().backward()
+    features = brain.reach(given.proprioception, brain.prefix(given.instruction, given.image))
+    brain.chunk_head.errors(features, chunk)[0].sum().backward()
     for readout in (brain.action_head, brain.value_head):
         assert all(weight.grad is None for weight in readout.parameters())
     for part in (brain.chunk_head.token, brain.image.positions, brain.instruction.positions):

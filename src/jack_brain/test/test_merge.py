@@ -92,6 +92,27 @@ def test_a_term_that_is_new_moves_nothing_and_one_that_is_gone_is_told(contract,
     assert merge(Brain(without), after.state_dict(), contract).terms_dropped == ["joint_velocity"]
 
 
+def test_a_term_that_is_new_moves_no_chunk(contract, make_inputs):
+    terms, there = contract.observation.terms, contract.observation.slices()["joint_velocity"]
+    blunt, after = (
+        Brain(with_terms(contract, *terms[:3], *terms[4:]), chunk=ChunkSpec()),
+        Brain(contract, chunk=ChunkSpec()),
+    )
+    report = merge(after, blunt.state_dict(), blunt.contract)
+    assert {name for name in report.fitted if "chunk" in name} == {
+        f"chunk_head.{layer}.weight" for layer in ("hidden", "place", "progress")
+    }
+    given = make_inputs(contract, 4)
+    frames = given.proprioception
+    others = torch.cat((frames[..., : there.start], frames[..., there.stop :]), dim=-1)
+
+    def chunk(brain: Brain, felt: torch.Tensor) -> torch.Tensor:
+        with torch.no_grad():
+            return brain.chunk_head(brain.reach(felt, brain.prefix(given.instruction, given.image)))[0]
+
+    torch.testing.assert_close(chunk(after, frames), chunk(blunt, others), rtol=1e-4, atol=1e-4)
+
+
 def test_a_term_of_another_scale_is_another_term(contract, make_brain):
     terms = contract.observation.terms
     scaled = with_terms(contract, replace(terms[0], scale=0.5), *terms[1:])

@@ -317,7 +317,7 @@ def test_what_was_seen_stays_when_something_else_is_looked_at(seeing_file, contr
     second = policy.look(ids, picture(1))
     assert not np.allclose(policy.reach(history, second.prefix)[0], before, atol=1e-5)
     assert np.array_equal(policy.reach(history, first.prefix)[0], before)
-    assert first.attention.shape == (8, 8) and first.attention.sum() == pytest.approx(1.0, abs=1e-5)
+    assert first.attention.shape == (16, 16) and first.attention.sum() == pytest.approx(1.0, abs=1e-5)
 
 
 def test_nothing_said_and_nothing_seen_are_padding_and_grey(seeing_file, contract):

@@ -211,6 +211,15 @@ def test_an_arm_that_is_led_astray_finds_back():
 
 
 @needs_policy
+def test_he_shows_it_with_his_waist_turned_either_way():
+    made, random = demonstrator(16, disturbance=0.05), np.random.default_rng(4)
+    column = CONTRACT.observation.slices()["joint_position"].start + CONTRACT.robot.joint_names.index("waist_yaw")
+    shown = list(made.run(lambda: draw_situation(random, made.expert.planner, skill=Skill.TOUCH), 16))
+    turned = np.array([demonstration.rows["frame"][-1, column] for demonstration in shown])
+    assert turned.max() - turned.min() > 0.3
+    assert sum(demonstration.success for demonstration in shown) >= 11
+
+
 def test_each_world_goes_on_with_another_when_it_is_done():
     made, random = demonstrator(2), np.random.default_rng(3)
     drawn = []

@@ -17,7 +17,7 @@ from jack_trainer.device import device_named
 from jack_trainer.imitation.augment import AugmentConfig, augment
 from jack_trainer.imitation.prefetch import Prefetch
 from jack_trainer.imitation.scenes import SceneSamples, map_scenes
-from jack_trainer.imitation.seeing import Seeing, SeeingConfig, spread_over
+from jack_trainer.imitation.seeing import Seeing, SeeingConfig, at_rest, spread_over
 from jack_trainer.learner import LearningError
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -256,13 +256,43 @@ def test_rehearsal_keeps_what_the_legs_did(tables):
 
 
 def test_pictures_and_sentences_are_withheld_as_often_as_asked_each_on_its_own(learn):
-    learner = learn(replace(QUICK, batch=400, blind=0.25, deaf=0.5, augment=None))
+    learner = learn(replace(QUICK, batch=400, blind=0.25, deaf=0.5, still=0.3, augment=None))
     batch = learner._make(0)
     blind = (batch.seen["image"] == DARKNESS / 255.0).flatten(1).all(1)
     deaf = (batch.seen["instruction"] == 0).all(1)
     assert 0.18 < blind.float().mean() < 0.32 and 0.42 < deaf.float().mean() < 0.58
     assert torch.equal(batch.whole, ~(blind | deaf))
     assert 0.06 < (blind & deaf).float().mean() < 0.19
+    assert 0.22 < batch.still.float().mean() < 0.38
+
+
+def test_a_body_at_rest_has_been_where_it_is_all_the_while():
+    frames = torch.arange(12.0).view(1, 3, 4)
+    rested = at_rest(frames, slice(1, 3))
+    assert rested.tolist() == [[[8.0, 0.0, 0.0, 11.0]] * 3]
+    assert frames[0, 2].tolist() == [8.0, 9.0, 10.0, 11.0]
+
+
+def test_legs_are_rehearsed_with_what_they_felt_and_chunks_learnt_at_rest(learn, monkeypatch):
+    """Of a body that is always shown at rest no chunk depends on how it moved; what is rehearsed does."""
+    learner = learn(replace(QUICK, still=1.0, body_from=0.0))
+    seen = []
+    monkeypatch.setattr(
+        learner.brain,
+        "reach",
+        lambda frames, past, reach=learner.brain.reach: seen.append(frames) or reach(frames, past),
+    )
+    monkeypatch.setattr(
+        learner,
+        "_rehearsal",
+        lambda frames, *rest, rehearse=learner._rehearsal: seen.append(frames) or rehearse(frames, *rest),
+    )
+    batch = learner._make(0)
+    batch.seen["proprioception"].normal_()
+    learner._loss(batch, torch.arange(16), 0, 1)
+    shown, felt = seen
+    assert torch.equal(felt, batch.seen["proprioception"])
+    assert torch.equal(shown, at_rest(felt, CONTRACT.observation.slices()["joint_velocity"]))
 
 
 def test_a_loss_that_is_no_number_changes_no_weight(learn):
@@ -305,8 +335,8 @@ def test_he_finds_what_is_named_and_another_sentence_moves_his_hand():
             ids = torch.from_numpy(sentences[kinds[kind], [0]])
             with torch.no_grad():
                 past = learner.average.prefix(ids, picture)
-                answer = learner.average.reach(torch.zeros(1, 8, CONTRACT.observation.frame_size), past)
-                told = 10 * learner.average.chunk_head(answer)[0][0, 0, :2].numpy() + 32
+                features = learner.average.reach(torch.zeros(1, 8, CONTRACT.observation.frame_size), past)
+                told = 10 * learner.average.chunk_head(features)[0][0, 0, :2].numpy() + 32
             right.append(np.linalg.norm(places - told, axis=1).argmin() == kind)
     assert np.mean(right) > 0.9
 

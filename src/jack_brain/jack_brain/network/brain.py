@@ -106,8 +106,8 @@ class Brain(nn.Module):
         self.chunk_head: ChunkHead | None = None
         if chunk is not None:  # last, so that all else begins as it does without
             self.image = ImageTokens(camera.height, camera.width, size.width, fine=True)
-            self.pointer = PointerTokens(size.width)
-            self.chunk_head = _chunk_head(contract, size, chunk)
+            self.pointer = PointerTokens(size.width, self.image.grid, self.image.channels)
+            self.chunk_head = _chunk_head(contract, size.width, felt, chunk)
 
     @property
     def log_std(self) -> Tensor:
@@ -121,15 +121,15 @@ class Brain(nn.Module):
     def look(
         self, instruction: Tensor | None = None, image: Tensor | None = None
     ) -> tuple[Memory | None, Tensor | None]:
-        """As `prefix`, and where the sentence points: scores of the picture's patches, (B, POINTERS, patches).
+        """As `prefix`, and where the sentence points: scores of the cells of `pointer.grid`, (B, POINTERS, cells).
 
         There are none where one of the two is absent, or nobody taught it to point.
         """
         words = self.instruction(instruction) if instruction is not None else None
-        patches = self.image(image) if image is not None else None
+        patches, detail = self.image(image) if image is not None else (None, None)
         blocks, scores = [tokens for tokens in (words, patches) if tokens is not None], None
         if self.pointer is not None and words is not None and patches is not None:
-            pointed, scores = self.pointer(words, patches)
+            pointed, scores = self.pointer(words, patches, detail)
             blocks.append(pointed)
         return self.trunk.absorb(torch.cat(blocks, dim=1)) if blocks else None, scores
 
@@ -154,7 +154,7 @@ class Brain(nn.Module):
         return output
 
     def reach(self, proprioception: Tensor, past: Memory) -> Tensor:
-        """The trunk's answer to the question for a chunk, (B, 1, width), to be given to `chunk_head`.
+        """What a chunk is made of, (B, features), to be given to `chunk_head`: the trunk's answer, and the body.
 
         It reads what is seen, what was said and the body, but not what was done last: who may look at his last
         answer learns to repeat it (causal confusion, de Haan et al. 2019, arXiv 1905.11979).
@@ -168,7 +168,7 @@ class Brain(nn.Module):
         felt = self.proprioception.felt(self.normaliser(proprioception) * self.chunk_head.reads)
         memory = self.trunk.absorb(self.proprioception(felt), past)
         answer, _ = self.trunk.extend(self.chunk_head.token, memory)
-        return answer
+        return self.chunk_head.features(answer, felt)
 
     def _thought(self, inputs: Inputs, value: bool, past: Memory | None) -> Output:
         """What it says but for habit."""
@@ -192,12 +192,12 @@ class Brain(nn.Module):
         return Output(mean, told, self.action_head.estimate_error(features, inputs.truth))
 
 
-def _chunk_head(contract: Contract, size: BrainSize, spec: ChunkSpec) -> ChunkHead:
+def _chunk_head(contract: Contract, width: int, felt: int, spec: ChunkSpec) -> ChunkHead:
     observation = contract.observation
     reads = torch.ones(observation.frame_size)
     if _DONE in observation.slices():
         reads[observation.slices()[_DONE]] = 0.0
-    return chunk_head(size.width, spec, chunk_width(contract.robot), reads)
+    return chunk_head(width, felt, spec, chunk_width(contract.robot), reads)
 
 
 def _initialise(brain: Brain) -> None:

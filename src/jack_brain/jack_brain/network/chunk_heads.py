@@ -31,18 +31,28 @@ _TOKEN_WIDTH = 16
 class ChunkHead(nn.Module):
     """One question to the trunk, and a network that turns its answer into a chunk.
 
+    It reads the answer and, once more, the body as it is, as `GaussianHead` does: where a hand is, to a centimetre,
+    is a matter of angles, of which a token that went through the trunk keeps too little.
+
     Chunks are (B, K, m), see jack_brain.chunk: each number in its own unit outside, in standard deviations inside.
     """
 
     reads: Tensor
 
     def __init__(
-        self, width: int, spec: ChunkSpec, numbers: int, reads: Tensor, outputs: int | None = None
+        self,
+        width: int,
+        inputs: int,
+        spec: ChunkSpec,
+        numbers: int,
+        reads: Tensor,
+        outputs: int | None = None,
     ) -> None:
         """A head.
 
         Args:
             width: of the trunk.
+            inputs: numbers that tell of the body.
             spec: which chunks.
             numbers: in a row of them, m.
             reads: 1 where it may read a number of the observation, 0 where not, (D,).
@@ -55,31 +65,34 @@ class ChunkHead(nn.Module):
         nn.init.normal_(self.token, std=1.0)
         self.norm = nn.LayerNorm(width, bias=False)
         self.normaliser = RunningNormaliser(numbers)
-        self.hidden = nn.Linear(width, _HIDDEN * width)
+        self.hidden = nn.Linear(inputs + width, _HIDDEN * width)
         self.out = nn.Linear(_HIDDEN * width, outputs or self.size)
         self.register_buffer("reads", reads)
-        self.place = nn.Linear(width, PLACE_SIZE)
-        self.progress = nn.Linear(width, 1)
+        self.place = nn.Linear(inputs + width, PLACE_SIZE)
+        self.progress = nn.Linear(inputs + width, 1)
         nn.init.orthogonal_(self.out.weight, 0.1)
         nn.init.zeros_(self.out.bias)
 
-    def forward(self, answer: Tensor) -> tuple[Tensor, Tensor]:
-        """The trunk's output at the token, (B, 1, width).
+    def features(self, answer: Tensor, felt: Tensor) -> Tensor:
+        """Of the trunk's output at the token (B, 1, width) and what is felt (B, inputs), (B, inputs + width)."""
+        return torch.cat((felt, self.norm(answer.squeeze(1))), dim=-1)
+
+    def forward(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        """Of features (B, inputs + width).
 
         Returns:
             The chunk, (B, K, m), and how much of what was asked is done, 0 to 1, (B, 1).
         """
-        features = self.norm(answer.squeeze(1))
         chunk = self.decode(features).unflatten(-1, self.shape)
         return self.normaliser.restore(chunk), torch.sigmoid(self.progress(features))
 
     def errors(
-        self, answer: Tensor, chunk: Tensor, generator: torch.Generator | None = None
+        self, features: Tensor, chunk: Tensor, generator: torch.Generator | None = None
     ) -> tuple[Tensor, Tensor, Tensor]:
         """What is to be made small.
 
         Args:
-            answer: the trunk's, (B, 1, width).
+            features: (B, inputs + width).
             chunk: that was right, (B, K, m).
             generator: of what chance there is in it; on the device of all else.
 
@@ -89,7 +102,6 @@ class ChunkHead(nn.Module):
         """
         if chunk.shape[1:] != self.shape:
             raise ShapeError("Chunk", tuple(chunk.shape), f"(B, {self.shape[0]}, {self.shape[1]})")
-        features = self.norm(answer.squeeze(1))
         wanted = self.normaliser(chunk).flatten(1)
         place = self.place(features) / _PLACE_GAIN
         return self.error(features, wanted, generator), place, self.progress(features)
@@ -102,11 +114,11 @@ class ChunkHead(nn.Module):
         return (_PLACE_GAIN * (told - place)).square().mean(-1)
 
     def decode(self, features: Tensor) -> Tensor:
-        """Features (B, width) to a chunk in standard deviations, (B, K m)."""
+        """Features (B, inputs + width) to a chunk in standard deviations, (B, K m)."""
         raise NotImplementedError
 
     def error(self, features: Tensor, wanted: Tensor, generator: torch.Generator | None) -> Tensor:
-        """Error of features (B, width) for a chunk in standard deviations, (B, K m) -> (B,)."""
+        """Error of features (B, inputs + width) for a chunk in standard deviations, (B, K m) -> (B,)."""
         raise NotImplementedError
 
     def _hidden(self, features: Tensor) -> Tensor:
@@ -135,15 +147,15 @@ class FlowChunk(ChunkHead):
 
     start: Tensor
 
-    def __init__(self, width: int, spec: ChunkSpec, numbers: int, reads: Tensor) -> None:
-        super().__init__(width, spec, numbers, reads)
+    def __init__(self, width: int, inputs: int, spec: ChunkSpec, numbers: int, reads: Tensor) -> None:
+        super().__init__(width, inputs, spec, numbers, reads)
         self.noisy = nn.Linear(self.size, _HIDDEN * width)
         self.time = nn.Linear(2, _HIDDEN * width, bias=False)
         self.middle = nn.Linear(_HIDDEN * width, _HIDDEN * width)
         self.register_buffer("start", torch.randn(self.size))
 
     def velocity(self, features: Tensor, noisy: Tensor, time: Tensor) -> Tensor:
-        """At features (B, width), on the way (B, K m), and a time (B or 1, 1) in 0..1, (B, K m)."""
+        """At features (B, inputs + width), on the way (B, K m), and a time (B or 1, 1) in 0..1, (B, K m)."""
         angle = math.pi * time
         clock = self.time(torch.cat((angle.cos(), angle.sin()), dim=-1))
         hidden = functional.gelu(self.hidden(features) + self.noisy(noisy) + clock)
@@ -168,8 +180,8 @@ class FlowChunk(ChunkHead):
 class TokenChunk(ChunkHead):
     """Every number as one of 256 tokens, as RT-2 and Gato have it; all tokens are read out at once."""
 
-    def __init__(self, width: int, spec: ChunkSpec, numbers: int, reads: Tensor) -> None:
-        super().__init__(width, spec, numbers, reads, outputs=spec.length * numbers * _TOKEN_WIDTH)
+    def __init__(self, width: int, inputs: int, spec: ChunkSpec, numbers: int, reads: Tensor) -> None:
+        super().__init__(width, inputs, spec, numbers, reads, outputs=spec.length * numbers * _TOKEN_WIDTH)
         nn.init.orthogonal_(self.out.weight, 1.0)
         self.scores = nn.Linear(_TOKEN_WIDTH, BINS)
 
@@ -190,6 +202,6 @@ class TokenChunk(ChunkHead):
 _HEADS: dict[str, type[ChunkHead]] = {SQUARED: SquaredChunk, FLOW: FlowChunk, TOKENS: TokenChunk}
 
 
-def chunk_head(width: int, spec: ChunkSpec, numbers: int, reads: Tensor) -> ChunkHead:
+def chunk_head(width: int, inputs: int, spec: ChunkSpec, numbers: int, reads: Tensor) -> ChunkHead:
     """The head of a kind, see `ChunkHead`."""
-    return _HEADS[spec.kind](width, spec, numbers, reads)
+    return _HEADS[spec.kind](width, inputs, spec, numbers, reads)

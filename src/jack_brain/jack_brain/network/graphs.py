@@ -68,8 +68,9 @@ class Looking(Part):
     def forward(self, instruction: Tensor, image: Tensor) -> tuple[Tensor, ...]:
         """(B, L) and (B, 3, h, w) to a packed memory and weights (B, rows, columns)."""
         memory, scores = self.brain.look(instruction, image)
-        assert memory is not None and scores is not None
-        return pack(memory), scores[:, 0].softmax(-1).unflatten(-1, self.brain.image.grid)
+        pointer = self.brain.pointer
+        assert memory is not None and scores is not None and pointer is not None
+        return pack(memory), scores[:, 0].softmax(-1).unflatten(-1, pointer.grid)
 
 
 class Reaching(Part):
@@ -115,7 +116,7 @@ def clear_examples(brain: Brain, count: int) -> dict[str, Tensor]:
     if not isinstance(head, TokenChunk):
         return examples(brain, count)
     found = examples(brain, 4 * count)
-    answer = brain.reach(found[PROPRIOCEPTION], unpack(found[PAST], brain.size.heads))
-    best = head.logits(head.norm(answer.squeeze(1))).topk(2, dim=-1).values
+    features = brain.reach(found[PROPRIOCEPTION], unpack(found[PAST], brain.size.heads))
+    best = head.logits(features).topk(2, dim=-1).values
     clear = (best[..., 0] - best[..., 1]).amin(dim=-1).topk(count).indices
     return {name: tensor[clear] for name, tensor in found.items()}

@@ -21,9 +21,13 @@ from jack_contract.errors import JackError
 #: Tensors with a number for each number of a frame, the last dimension: (..., D) ...
 _BY_FRAME = ("normaliser.mean", "normaliser.var")
 #: ... or for what is felt, K times as many one after the other, and maybe others behind: (..., K * D + R).
-_BY_FELT = ("proprioception.linear.weight", "action_head.hidden.0.weight", "value_head.hidden.0.weight")
+_BY_FELT = (
+    "proprioception.linear.weight",
+    *(f"{head}.hidden.0.weight" for head in ("action_head", "value_head")),
+    *(f"chunk_head.{layer}.weight" for layer in ("hidden", "place", "progress")),
+)
 #: Those of the mirror say how a body is made, and of the means how a history is read: nobody learnt them.
-_MADE = ("symmetry.", "proprioception.means", "chunk_head.reads")
+_MADE = ("symmetry.", "proprioception.means", "pointer.places", "chunk_head.reads")
 #: Not to have them is to have none.
 _HABITS = "habit."
 

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import math
+from typing import cast
+
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from jack_brain.network.heads import VELOCITY_GAIN
 from jack_contract.errors import ShapeError
@@ -14,6 +18,8 @@ PATCH, FINE_PATCH = 16, 8
 STEM_CHANNELS = 16
 #: Ways in which a sentence points at a picture; the first is the one that is taught where the named object is.
 POINTERS = 4
+#: A place in a picture is told by itself and by waves, of 1, 2, ... periods from edge to edge.
+WAVES = 4
 #: Id that fills an instruction up to its length; its embedding is zero.
 PADDING = 0
 
@@ -94,16 +100,18 @@ class ImageTokens(nn.Module):
         self.grid = (-(-height // patch), -(-width_px // patch))
         self.pad = (0, -width_px % patch, 0, -height % patch)
         self.stem = _fine_stem(width) if fine else _coarse_stem(width)
+        #: of what the patches are made of
+        self.channels = cast(nn.Conv2d, self.stem[-1]).in_channels
         self.positions = nn.Parameter(torch.empty(self.grid[0] * self.grid[1], width))
         nn.init.normal_(self.positions, std=width**-0.5)
 
-    def forward(self, image: Tensor) -> Tensor:
-        """RGB (B, 3, h, w), uint8 or float in 0..1, -> (B, patches, width)."""
+    def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
+        """RGB (B, 3, h, w), uint8 or float in 0..1, -> (B, patches, width), and what they are made of (B, C, ...)."""
         if image.shape[1:] != self.shape:
             raise ShapeError("Image", tuple(image.shape), f"(B, {', '.join(map(str, self.shape))})")
         pixels = image.float() / 255.0 if image.dtype == torch.uint8 else image
-        patches = self.stem(nn.functional.pad(pixels - 0.5, self.pad))
-        return patches.flatten(2).transpose(1, 2) + self.positions
+        detail = self.stem[:-1](functional.pad(pixels - 0.5, self.pad))
+        return self.stem[-1](detail).flatten(2).transpose(1, 2) + self.positions, detail
 
 
 def _coarse_stem(width: int) -> nn.Sequential:
@@ -124,24 +132,51 @@ def _fine_stem(width: int) -> nn.Sequential:
 
 
 class PointerTokens(nn.Module):
-    """Where a sentence points in a picture: a few tokens, each a mean of patches, weighted by how they match."""
+    """Where a sentence points in a picture: a few tokens, each a mean of what is there and of where it is.
 
-    def __init__(self, width: int) -> None:
+    A patch sees a thing as a whole, and so tells what it is; but it is as wide as a thing. Where in it, its quarters
+    tell, of which it was made. Weighted means of places are finer still (spatial softmax, Levine et al. 2016, arXiv
+    1504.00702).
+    """
+
+    places: Tensor
+
+    def __init__(self, width: int, patches: tuple[int, int], channels: int) -> None:
+        """For pictures of so many patches, from top to bottom and from left to right, made of so many channels."""
         super().__init__()
+        self.patches = patches
+        #: quarters, from top to bottom and from left to right
+        self.grid = (2 * patches[0], 2 * patches[1])
         self.words_norm = nn.LayerNorm(width, bias=False)
         self.patches_norm = nn.LayerNorm(width, bias=False)
         self.query = nn.Linear(width, POINTERS * width)
         self.key = nn.Linear(width, POINTERS * width)
+        self.detail_query = nn.Linear(width, POINTERS * channels)
+        self.register_buffer("places", places(self.grid))
+        self.where = nn.Linear(self.places.shape[1], width)
 
-    def forward(self, words: Tensor, patches: Tensor) -> tuple[Tensor, Tensor]:
-        """Of words (B, L, width) and patches (B, P, width).
+    def forward(self, words: Tensor, patches: Tensor, detail: Tensor) -> tuple[Tensor, Tensor]:
+        """Of words (B, L, width), and patches (B, P, width) with what they are made of (B, C, 2 rows, 2 columns).
 
         Returns:
-            Tokens, (B, POINTERS, width), and scores of the patches before they are squeezed to weights, for each
-            pointer, (B, POINTERS, P).
+            Tokens, (B, POINTERS, width), and scores of the quarters before they are squeezed to weights, for each
+            pointer, (B, POINTERS, 4 P).
         """
-        width = words.shape[-1]
-        query = self.query(self.words_norm(words.sum(1))).unflatten(-1, (POINTERS, width))
+        width, said = words.shape[-1], self.words_norm(words.sum(1))
+        query = self.query(said).unflatten(-1, (POINTERS, width))
         key = self.key(self.patches_norm(patches)).unflatten(-1, (POINTERS, width))
-        scores = (key.transpose(1, 2) @ query.unsqueeze(-1)).squeeze(-1) * width**-0.5
-        return scores.softmax(-1) @ patches, scores
+        which = (key.transpose(1, 2) @ query.unsqueeze(-1)).squeeze(-1).unflatten(2, self.patches) * width**-0.5
+        which = which[:, :, :, None, :, None].expand(-1, -1, -1, 2, -1, 2).flatten(2)  # alike for its quarters
+        asked = self.detail_query(said).unflatten(-1, (POINTERS, detail.shape[1]))
+        scores = which + asked @ detail.flatten(2) * detail.shape[1] ** -0.5
+        weights = scores.softmax(-1)
+        whole = 4.0 * functional.avg_pool2d(weights.unflatten(-1, self.grid), 2).flatten(2)
+        return whole @ patches + self.where(weights @ self.places), scores
+
+
+def places(grid: tuple[int, int]) -> Tensor:
+    """Middles of the cells of a grid: each as its place, -1 to 1 along either side, and waves of it, (cells, F)."""
+    rows, columns = ((torch.arange(count) + 0.5) / count for count in grid)
+    place = torch.cartesian_prod(rows, columns)
+    angle = 2.0 * math.pi * place[:, :, None] * torch.arange(1, WAVES + 1)
+    return torch.cat((2.0 * place - 1.0, angle.sin().flatten(1), angle.cos().flatten(1)), dim=1)

@@ -8,6 +8,10 @@ tells (concurrent estimation, Ji et al. 2022, arXiv 2202.05481): a hand's way sa
 says all. The last is rehearsal: on what he felt while he walked and stood, and on what his legs
 feel in these very scenes, the action and the value are to be those of the brain before. Pictures, sentences or both
 are withheld now and then, so that he does what can be done without.
+
+An expert hardly ever rests before it is done. Who may feel how his arms move learns to go on as they do, and so,
+once at rest, to stay (the copycat problem, Wen et al. 2020, arXiv 2010.14876). Half of the samples therefore show a
+body that was at rest, where it is now, all the while.
 """
 
 from __future__ import annotations
@@ -73,13 +77,15 @@ class SeeingConfig:
     #: share of samples whose picture is withheld, and whose sentence is, each on its own
     blind: float = 0.1
     deaf: float = 0.1
+    #: share of samples that show a body at rest
+    still: float = 0.5
     #: how pictures are changed; None: not at all
     augment: AugmentConfig | None = AugmentConfig()
     #: iterates between two looks at what is held out
     look: int = 10
 
     def __post_init__(self) -> None:
-        shares = (self.eyes_from, self.body_from, self.blind, self.deaf)
+        shares = (self.eyes_from, self.body_from, self.blind, self.deaf, self.still)
         if min(self.batch, self.steps, self.look) < 1 or self.rehearsed < 0 or self.rate <= 0:
             raise JackError(f"Seeing needs batch, steps, look and rate above 0, given: {self}.")
         if not all(0 <= share <= 1 for share in shares) or not 0 <= self.memory < 1:
@@ -91,8 +97,9 @@ class _Batch:
     """What one step learns from, as tensors."""
 
     seen: dict[str, Tensor]
-    #: which samples have both picture and sentence, (B,)
+    #: which samples have both picture and sentence, and which show a body at rest, (B,)
     whole: Tensor
+    still: Tensor
     #: of walking: frames (R, H, D) and command (R, 3)
     walking: tuple[Tensor, Tensor] | None
     #: of the flow's chance, see `FlowChunk`
@@ -154,6 +161,7 @@ class Seeing:
         brain.to(self._device)
         self._before = copy.deepcopy(brain).requires_grad_(False)
         self._arms = torch.from_numpy(arm_columns(brain.contract)).to(self._device)
+        self._speeds = brain.contract.observation.slices().get("joint_velocity", slice(0))
         self._threads = threads or (len(os.sched_getaffinity(0)) if self._device.type == "cpu" else 1)
         self._makers = 1 if self._device.type == "cpu" else max(1, min(4, len(os.sched_getaffinity(0)) // 2))
         self._pool = ThreadPoolExecutor(self._threads, "gradients")
@@ -245,9 +253,9 @@ class Seeing:
         average = cast(Brain, self._averaged.module)
         head = average.chunk_head
         assert head is not None
-        answer, _ = _answer(average, seen)
-        error = (head.normaliser(head(answer)[0]) - head.normaliser(seen["chunk"])).square().mean().sqrt()
-        _, place, _ = head.errors(answer, seen["chunk"], self._generator(0))
+        features, _ = _answer(average, seen)
+        error = (head.normaliser(head(features)[0]) - head.normaliser(seen["chunk"])).square().mean().sqrt()
+        _, place, _ = head.errors(features, seen["chunk"], self._generator(0))
         miss = (place - seen["place"]).norm(dim=-1)
         return {"held_out_chunk": float(error), "held_out_place": float(miss.nanmedian())}
 
@@ -261,10 +269,10 @@ class Seeing:
         seen = self._tensors(self._scenes.take(ids, random))
         if config.augment is not None:
             seen["image"] = augment(seen["image"], config.augment, chance)
-        drawn = torch.rand(2, config.batch, generator=chance, device=self._device)
-        blind, deaf = drawn[0] < config.blind, drawn[1] < config.deaf
+        drawn = torch.rand(3, config.batch, generator=chance, device=self._device)
+        blind, deaf, still = drawn[0] < config.blind, drawn[1] < config.deaf, drawn[2] < config.still
         _withhold(seen, blind, deaf)
-        return _Batch(seen, ~(blind | deaf), self._walked(random), int(random.integers(2**62)))
+        return _Batch(seen, ~(blind | deaf), still, self._walked(random), int(random.integers(2**62)))
 
     def _walked(self, random: np.random.Generator) -> tuple[Tensor, Tensor] | None:
         if self._walking is None or not len(self._walking) or not self.config.rehearsed:
@@ -313,8 +321,10 @@ class Seeing:
         config, head = self.config, self._head
         seen = {name: tensor[rows] for name, tensor in batch.seen.items()}
         generator = self._generator(batch.seed + piece)
-        answer, scores = _answer(self.brain, seen)
-        error, place, done = head.errors(answer, seen["chunk"], generator)
+        frames = seen["proprioception"]
+        felt = torch.where(batch.still[rows, None, None], at_rest(frames, self._speeds), frames)
+        features, scores = _answer(self.brain, seen | {"proprioception": felt})
+        error, place, done = head.errors(features, seen["chunk"], generator)
         named = batch.whole[rows] & seen["place"].isfinite().all(dim=-1)
         placed = head.place_error(place, seen["place"].nan_to_num())
         parts = [
@@ -322,7 +332,7 @@ class Seeing:
             _mean(placed, named),
             _mean(*self._surprise(scores, seen["pixel"], batch.whole[rows])),
             functional.binary_cross_entropy_with_logits(done, seen["done"]),
-            self._rehearsal(seen["proprioception"], batch.walking, piece, pieces),
+            self._rehearsal(frames, batch.walking, piece, pieces),
         ]
         weights = (1.0, config.place, config.attention, config.done, config.rehearsal)
         loss = torch.stack([weight * term for weight, term in zip(weights, parts, strict=True)]).sum()
@@ -330,7 +340,8 @@ class Seeing:
 
     def _surprise(self, scores: Tensor, pixel: Tensor, whole: Tensor) -> tuple[Tensor, Tensor]:
         """How little the first pointer points at the named object, (B,) [nat], and where that is known, (B,)."""
-        wanted = spread_over(pixel.nan_to_num(), self.brain.image.grid)
+        assert self.brain.pointer is not None
+        wanted = spread_over(pixel.nan_to_num(), self.brain.pointer.grid)
         surprise = -(wanted * scores[:, 0].log_softmax(-1)).sum(-1)
         return surprise, whole & pixel.isfinite().all(dim=-1)
 
@@ -351,15 +362,27 @@ class Seeing:
         return 0.5 * apart.square().sum(-1).mean() + (now.value - before.value).square().mean()
 
 
+def at_rest(frames: Tensor, speeds: slice) -> Tensor:
+    """Histories (B, H, D) of bodies that are where they are now, and have been all the while.
+
+    Args:
+        frames: as they were, oldest first.
+        speeds: columns that tell how fast joints turn.
+    """
+    now = frames[:, -1:].clone()
+    now[..., speeds] = 0.0
+    return now.expand_as(frames)
+
+
 def spread_over(pixel: Tensor, grid: tuple[int, int]) -> Tensor:
-    """Weights of the patches of a picture whose mean is a place in it, as near as their middles allow.
+    """Weights of the cells of a grid over a picture whose mean is a place in it, as near as their middles allow.
 
     Args:
         pixel: from left to right, from top to bottom, 0 to 1, (B, 2).
-        grid: patches from top to bottom, and from left to right.
+        grid: cells from top to bottom, and from left to right.
 
     Returns:
-        At most four of them are above zero, their sum is 1, (B, patches).
+        At most four of them are above zero, their sum is 1, (B, cells).
     """
     parts = []
     for place, count in zip(pixel.unbind(-1)[::-1], grid, strict=True):
@@ -370,7 +393,7 @@ def spread_over(pixel: Tensor, grid: tuple[int, int]) -> Tensor:
 
 
 def _answer(brain: Brain, seen: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
-    """The trunk's answer to the question for a chunk, and where the sentences point."""
+    """What chunks are made of, and where the sentences point."""
     past, scores = brain.look(seen["instruction"], seen["image"])
     assert past is not None and scores is not None
     return brain.reach(seen["proprioception"], past), scores

@@ -35,6 +35,9 @@ _AWAY = ((-1.1, -0.4), (-0.15, 0.15), (-0.25, 0.25))
 #: long [s], to be seen finding back. Of twice as much he learns worse: nobody can foresee in a chunk what will lead
 #: him astray.
 DISTURBANCE, _DISTURBED = 0.05, 0.3
+#: Each policy that walks holds its waist in its own way: who learns from demonstrations sees it turned by up to so
+#: much [rad], within a second. Those who only saw one policy's miss with another one's legs.
+_TURNED, _TURNING = 0.3, 50
 #: An apprentice has the arms for the first so many control periods, least and greatest, of this share of what is
 #: shown; the expert has them from then on.
 _LED, _LED_SHARE = (10, 150), 0.75
@@ -116,7 +119,7 @@ class Demonstrator:
             legs: of as many.
             camera: that draws what they see; None: nothing is drawn.
             random: where the disturbance comes from.
-            disturbance: by about how much arms are led astray at most [rad].
+            disturbance: by about how much arms are led astray at most [rad]; 0: and no waist is turned.
             apprentice: who begins, of as many; learnt from is only what follows him. None: nobody.
 
         Raises:
@@ -134,6 +137,7 @@ class Demonstrator:
         self._pixel = np.full((n, 2), np.nan)
         self._executed = np.zeros((n, contract.robot.count))
         self._astray, self._strength = np.zeros((n, contract.robot.count)), np.zeros(n)
+        self._waist, self._turn = contract.robot.joint_names.index("waist_yaw"), np.zeros(n)
         self._after = np.zeros(n, np.int64)
         self._apprentice, self._led = apprentice, np.zeros(n, np.int64)  # until when he has the arms [1]
 
@@ -157,6 +161,7 @@ class Demonstrator:
         self._executed[ids], self._astray[ids], self._after[ids] = 0.0, 0.0, 0
         if self._disturbance:
             self._strength[ids] = self._random.uniform(0.0, self._disturbance, len(ids))
+            self._turn[ids] = self._random.uniform(-_TURNED, _TURNED, len(ids))
         if self._apprentice is not None:
             self._apprentice.begin(ids, situations)
             begun = self._random.random(len(ids)) < _LED_SHARE
@@ -176,6 +181,7 @@ class Demonstrator:
         told = walks + np.minimum((age + 1) / TAKE, 1.0)[:, None] * (wanted - walks) + self._lead_astray()
         if self._apprentice is not None:
             told = np.where(led[:, None], self._apprentice.lead(frame, walks, offsets, led), told)
+        told[:, self._waist] += np.where(self.expert.free, 0.0, self._turn * np.minimum(age / _TURNING, 1.0))
         self._executed = contract.action.action(contract.robot, told - offsets)
         at = (np.arange(task.count), age)
         values: dict[str, Array] = {
