@@ -106,7 +106,7 @@ class ImageTokens(nn.Module):
         nn.init.normal_(self.positions, std=width**-0.5)
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
-        """RGB (B, 3, h, w), uint8 or float in 0..1, -> (B, patches, width), and what they are made of (B, C, ...)."""
+        """RGB (B, 3, h, w), uint8 or float in 0..1, -> (B, patches, width), and what those are of, (B, C, ...)."""
         if image.shape[1:] != self.shape:
             raise ShapeError("Image", tuple(image.shape), f"(B, {', '.join(map(str, self.shape))})")
         pixels = image.float() / 255.0 if image.dtype == torch.uint8 else image
@@ -134,9 +134,9 @@ def _fine_stem(width: int) -> nn.Sequential:
 class PointerTokens(nn.Module):
     """Where a sentence points in a picture: a few tokens, each a mean of what is there and of where it is.
 
-    A patch sees a thing as a whole, and so tells what it is; but it is as wide as a thing. Where in it, its quarters
-    tell, of which it was made. Weighted means of places are finer still (spatial softmax, Levine et al. 2016, arXiv
-    1504.00702).
+    A patch sees a thing as a whole, and so tells what it is; but it is as wide as a thing. Where in it, its
+    quarters tell, of which it was made. Weighted means of places are finer still (spatial softmax, Levine et al.
+    2016, arXiv 1504.00702).
     """
 
     places: Tensor
