@@ -31,6 +31,8 @@ from jack_trainer.training import PolicyFile
 POLICY, TENSORS, NUMBERS, MANIFEST = "policy.onnx", "tensors.safetensors", "numbers.json", "manifest.json"
 #: The policy file of a checkpoint that is not published.
 HELD = "held.onnx"
+#: Beside a run's checkpoints: those that came after the one which was taken.
+WORSE = "worse"
 
 #: A larger file is refused before it is read [bytes].
 MAX_FILE_BYTES = 8 << 30
@@ -208,6 +210,24 @@ def publish(path: Path) -> None:
             sync(path)
     except OSError as error:
         raise CheckpointError(f"{path} could not be published ({error.strerror}).") from error
+
+
+def set_aside(folder: Path, step: int) -> None:
+    """Move all checkpoints after a step out of a run's way, into a folder `worse` beside its others.
+
+    Raises:
+        CheckpointError: the disk does not take it.
+    """
+    place = folder.with_name(WORSE)
+    try:
+        place.mkdir(exist_ok=True)
+        for path in checkpoints(folder):
+            if int(path.name) > step:
+                shutil.rmtree(place / path.name, ignore_errors=True)  # of the same run, which went on from there
+                path.rename(place / path.name)
+        sync(folder)
+    except OSError as error:
+        raise CheckpointError(f"Checkpoints of {folder} could not be moved ({error.strerror}).") from error
 
 
 def newest_published(folder: Path) -> Path | None:

@@ -15,7 +15,7 @@ from jack_trainer import transcript
 from jack_trainer.evaluate import Evaluation
 from jack_trainer.phases import Phase, phase
 from jack_trainer.tasks.lessons import LocomotionConfig, TableExam
-from jack_trainer.transcript import Entry, Score, Transcript
+from jack_trainer.transcript import Entry, Examined, Score, Transcript
 
 #: Who fell more often than that could not do it yet: chance decides how often he does, and nothing is lost.
 ABLE = 0.5
@@ -48,7 +48,7 @@ class Gate:
             examine: lets him live through an exam, as he is then.
         """
         self._run, self._taught, self._examine = run, taught, examine
-        self._transcript, self.entry = told, entry
+        self._transcript, self.entry, self._passed = told, entry, False
 
     def begin(self) -> None:
         """Write down what he is to be taught; what he can already and nobody examined is examined now.
@@ -104,6 +104,7 @@ class Gate:
             return held[task]
 
         own = examine(taught)
+        self._passed = taught.passes(own)
         self.entry.step, self.entry.beat = step, beat
         self.entry.scores = {name: scored(examine(phase(name))) for name in self.skills} | {
             taught.name: scored(own)
@@ -112,9 +113,21 @@ class Gate:
         self._note()
         return own
 
-    def end(self, reason: str) -> None:
-        """Say that the phase is over, and why."""
+    def keep(self) -> None:
+        """Remember the checkpoint that was examined last, which is published: it is taken if he gets worse."""
+        entry = self.entry
+        if self._passed and not entry.forgot:
+            entry.passed = Examined(step=entry.step, beat=entry.beat, scores=entry.scores)
+            self._note()
+
+    def end(self, reason: str) -> str:
+        """Say that the phase is over, and why; returns that: passed, too, where only an earlier checkpoint has."""
+        entry, best = self.entry, self.entry.passed
+        if best is not None and (entry.forgot or reason != "passed"):
+            entry.step, entry.beat, entry.scores, entry.forgot = best.step, best.beat, best.scores, []
+            reason = "passed"
         self._note(ended=reason)
+        return reason
 
     def _note(self, ended: str | None = None) -> None:
         if ended is not None:

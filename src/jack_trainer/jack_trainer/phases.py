@@ -144,7 +144,6 @@ PHASES: dict[str, Phase] = {
         yaw_rate_error=0.25,
         noise=0.5,
         style=AmpConfig(),
-        thorough=True,
         advanced=True,
     ),
     "manipulation": Phase(

@@ -140,10 +140,13 @@ class School:
     def _end(self, diary: Diary, reason: str, evaluation: Evaluation | None) -> TrainResult:
         """Save the last checkpoint, and publish it if it may be; the phase is over, unless it was stopped."""
         newest, forgot = self.save(), ""
+        survival = evaluation.survival if evaluation else None
         if reason != "stopped":
             self._passed_on()
-            self.gate.end(reason)
-            forgot = "; ".join(self.gate.entry.forgot)
+            reason, entry = self.gate.end(reason), self.gate.entry
+            forgot = "; ".join(entry.forgot)
+            if entry.step < self.step:
+                newest, survival = self._go_back(entry.step), entry.scores[entry.phase].survival
         diary.end(reason if forgot or reason == "stopped" or self._is_last else "")
         published = storage.newest_published(self._checkpoints) or newest
         return TrainResult(
@@ -153,10 +156,17 @@ class School:
             step=self.step,
             mean_return=self.learner.episodes.mean_return,
             seconds=self.seconds,
-            survival=evaluation.survival if evaluation else None,
+            survival=survival,
             reason=reason,
             forgot=forgot,
         )
+
+    def _go_back(self, step: int) -> Path:
+        """Take an earlier checkpoint, which has passed; later ones are kept aside. Returns its folder."""
+        self.listener.on_news(f"Step {step:,} is taken, which has passed; what he learnt later made him no better.")
+        storage.set_aside(self._checkpoints, step)
+        self.step = step
+        return self._checkpoints / f"{step:012d}"
 
     @property
     def taught(self) -> int:
@@ -301,6 +311,7 @@ class School:
             return False
         if self.gate.guards:
             storage.publish(self.save())
+            self.gate.keep()
             self._offer()
         return True
 
@@ -319,7 +330,8 @@ class School:
         )
         tensors = self.learner.tensors()
         self.newest = storage.write_checkpoint(self._checkpoints, numbers, tensors, policy, held=guarded)
-        spared = {entry.step for entry in self.gate.transcript.entries if entry.ended}
+        taught = self.gate.transcript.entries
+        spared = {entry.step for entry in taught if entry.ended} | {e.passed.step for e in taught if e.passed}
         if published := storage.newest_published(self._checkpoints):
             spared.add(int(published.name))
         storage.prune(self._checkpoints, self.options.keep, spared)

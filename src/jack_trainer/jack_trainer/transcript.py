@@ -56,6 +56,16 @@ class Score(Strict):
         return f"{self.survival:.0%}, {self.velocity_error:.2f} m/s, {self.yaw_rate_error:.2f} rad/s"
 
 
+class Examined(Strict):
+    """A checkpoint that has passed the exam of its phase, and forgot nothing."""
+
+    #: what it has learnt from [environment steps]
+    step: int
+    #: that he walks at; None: the contract's
+    beat: Beat | None = None
+    scores: dict[str, Score]
+
+
 class Entry(Strict):
     """One phase."""
 
@@ -80,6 +90,8 @@ class Entry(Strict):
     scores: dict[str, Score] = {}
     #: what he forgot, a line each; such a checkpoint is not published
     forgot: list[str] = []
+    #: the last checkpoint that was published and has passed: what is taken if it was better than the last one is
+    passed: Examined | None = None
     #: why it ended: passed, steps; empty while it goes on
     ended: str = ""
 

@@ -283,6 +283,33 @@ def test_a_tenth_more_he_may_err_where_it_counts(make_course, exams, monkeypatch
         assert "walk: he errs by 0.111 m/s, it was 0.100 (allowed: 10% more)" in result.forgot
 
 
+def test_who_had_passed_and_then_forgot_is_taken_as_he_was(make_course, exams, monkeypatch):
+    """He passes in the middle of a phase that uses all its steps, and falls at its end: the next goes on from then."""
+    exams.update(stand=[0.97, 0.97, *[0.5] * 2, *[0.97] * 4], walk=[1.0] * 20)
+    monkeypatch.setattr(school.School, "_is_ready", lambda student: student.phase.name == "walk")
+    monkeypatch.setitem(PHASES, "walk", replace(PHASES["walk"], thorough=True))
+    monkeypatch.setitem(PHASES, "run", replace(PHASES["walk"], name="run", thorough=False))
+    notes = Notes()
+    result = make_course(notes, phase="stand,walk,run", updates=3, until_passed=True).run()
+    _, walk, run = transcript.read(result.run).entries
+    assert (walk.ended, walk.step, walk.forgot, walk.scores["stand"].survived) == ("passed", 4 * UPDATE, [], 97)
+    assert run.begun == 4 * UPDATE
+    assert run.parent == read_checkpoint(result.run / "checkpoints" / f"{4 * UPDATE:012d}").digest
+    assert sorted(int(path.name) // UPDATE for path in (result.run / "worse").iterdir()) == [5, 6]
+    assert (result.reason, result.step) == ("passed", 7 * UPDATE)
+
+
+def test_a_phase_that_was_passed_on_the_way_is_passed_though_its_end_is_worse(make_course, exams, monkeypatch):
+    exams.update(stand=[0.97] * 9, walk=[1.0, 1.0, *[0.5] * 9])
+    monkeypatch.setattr(school.School, "_is_ready", lambda student: student.phase.name == "walk")
+    monkeypatch.setitem(PHASES, "walk", replace(PHASES["walk"], thorough=True))
+    run = make_course(phase="stand,walk", updates=3, until_passed=True).run()
+    assert (run.reason, run.step, run.survival, run.forgot) == ("passed", 4 * UPDATE, 1.0, "")
+    assert run.checkpoint.name == run.policy.parent.name == f"{4 * UPDATE:012d}"
+    again = make_course(phase="stand,walk", updates=3, resume=run.run).run()  # it learns those steps again
+    assert (again.reason, again.step) == ("passed", 4 * UPDATE)
+
+
 @pytest.mark.slow
 def test_a_phase_that_really_ruins_him_is_not_published(tmp_path, monkeypatch):
     """Real exams of the brain that ships: who learns in steps a hundred times too long does not stand any more."""

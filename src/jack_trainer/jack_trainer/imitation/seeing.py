@@ -10,8 +10,9 @@ feel in these very scenes, the action and the value are to be those of the brain
 are withheld now and then, so that he does what can be done without.
 
 An expert hardly ever rests before it is done. Who may feel how his arms move learns to go on as they do, and so,
-once at rest, to stay (the copycat problem, Wen et al. 2020, arXiv 2010.14876). Half of the samples therefore show a
-body that was at rest, where it is now, all the while.
+once at rest, to stay (the copycat problem, Wen et al. 2020, arXiv 2010.14876). Where an object says what is to be done
+next, half of the samples therefore show a body that was at rest, where it is now, all the while. Who waves has nothing
+but his own movement to tell him.
 """
 
 from __future__ import annotations
@@ -77,7 +78,7 @@ class SeeingConfig:
     #: share of samples whose picture is withheld, and whose sentence is, each on its own
     blind: float = 0.1
     deaf: float = 0.1
-    #: share of samples that show a body at rest
+    #: share of samples that show a body at rest, of those that name an object
     still: float = 0.5
     #: how pictures are changed; None: not at all
     augment: AugmentConfig | None = AugmentConfig()
@@ -272,6 +273,7 @@ class Seeing:
         drawn = torch.rand(3, config.batch, generator=chance, device=self._device)
         blind, deaf, still = drawn[0] < config.blind, drawn[1] < config.deaf, drawn[2] < config.still
         _withhold(seen, blind, deaf)
+        still &= seen["place"].isfinite().all(dim=-1)
         return _Batch(seen, ~(blind | deaf), still, self._walked(random), int(random.integers(2**62)))
 
     def _walked(self, random: np.random.Generator) -> tuple[Tensor, Tensor] | None:
