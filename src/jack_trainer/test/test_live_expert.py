@@ -100,6 +100,7 @@ class Teacher:
     def __init__(self, domain):
         import rclpy
         from jack_msgs.action import Record
+        from jack_msgs.msg import RecorderStatus
         from rclpy.action import ActionClient
         from rclpy.context import Context
         from rclpy.executors import SingleThreadedExecutor
@@ -120,6 +121,11 @@ class Teacher:
         self._say = self.node.create_publisher(String, "instruction", latched)
         self.heard = []
         self.node.create_subscription(String, "expert/status", lambda m: self.heard.append(m.data), latched)
+        self.recorded = set()
+        self.node.create_subscription(RecorderStatus, "recorder/status", self._on_recorder, 10)
+
+    def _on_recorder(self, status):
+        self.recorded = {name for name, count in zip(status.topic, status.recorded, strict=True) if count}
 
     def until(self, condition, seconds=60.0):
         deadline = time.monotonic() + seconds
@@ -135,9 +141,8 @@ class Teacher:
     def begin(self, sentence):
         goal = self.answer(self.record.send_goal_async(self._goal(name="lesson", instruction=sentence)))
         assert goal.accepted
-        # What is said before the recorder listens is in no bag, and a quick deed is over by then.
-        self.until(lambda: min(map(self.node.count_subscribers, ("instruction", "joint_states", "imu/data"))) >= 2)
-        time.sleep(0.5)
+        # What is said before the recorder hears everybody is in no bag, and a quick deed is over by then.
+        self.until(lambda: self.recorded >= {"/joint_states", "/imu/data", "/odom", "/joint_command"})
         self._say.publish(self._text(data=sentence))
         return goal
 
