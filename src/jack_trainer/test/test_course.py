@@ -284,7 +284,7 @@ def test_a_tenth_more_he_may_err_where_it_counts(make_course, exams, monkeypatch
 
 
 def test_who_had_passed_and_then_forgot_is_taken_as_he_was(make_course, exams, monkeypatch):
-    """He passes in the middle of a phase that uses all its steps, and falls at its end: the next goes on from then."""
+    """He passes in the middle of a phase that uses all its steps, and falls at its end."""
     exams.update(stand=[0.97, 0.97, *[0.5] * 2, *[0.97] * 4], walk=[1.0] * 20)
     monkeypatch.setattr(school.School, "_is_ready", lambda student: student.phase.name == "walk")
     monkeypatch.setitem(PHASES, "walk", replace(PHASES["walk"], thorough=True))

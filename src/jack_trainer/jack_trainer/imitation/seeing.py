@@ -10,9 +10,9 @@ feel in these very scenes, the action and the value are to be those of the brain
 are withheld now and then, so that he does what can be done without.
 
 An expert hardly ever rests before it is done. Who may feel how his arms move learns to go on as they do, and so,
-once at rest, to stay (the copycat problem, Wen et al. 2020, arXiv 2010.14876). Where an object says what is to be done
-next, half of the samples therefore show a body that was at rest, where it is now, all the while. Who waves has nothing
-but his own movement to tell him.
+once at rest, to stay (the copycat problem, Wen et al. 2020, arXiv 2010.14876). Where an object says what is to be
+done next, half of the samples therefore show a body that was at rest, where it is now, all the while. Who waves has
+nothing but his own movement to tell him.
 """
 
 from __future__ import annotations
