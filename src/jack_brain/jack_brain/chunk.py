@@ -27,6 +27,10 @@ KINDS = (SQUARED, FLOW, TOKENS)
 SILENCE, DARKNESS = 0, 128
 #: Parts of the names of an arm's joints.
 _ARM = ("shoulder", "elbow", "wrist", "hand")
+#: ... and of the legs'.
+_LEG = ("hip", "knee", "ankle")
+#: Terms of an observation that no chunk depends on.
+_OF_NO_CHUNK = ("previous_action", "gait")
 #: Observation terms with a number for each joint.
 _OF_JOINTS = ("joint_position", "joint_velocity", "previous_action")
 #: Where in a row of a chunk there is what the legs are asked for, and whether the arms are to follow; the arms come
@@ -69,6 +73,22 @@ def arm_columns(contract: Contract) -> NDArray[np.intp]:
         if term in _OF_JOINTS
     ]
     return np.concatenate([*columns, np.zeros(0, np.intp)])
+
+
+def unread_columns(contract: Contract) -> NDArray[np.intp]:
+    """Numbers of an observation frame that no chunk depends on.
+
+    What was done last: who may look at it learns to repeat it (causal confusion, de Haan et al. 2019, arXiv
+    1905.11979). And the legs with their rhythm: a chunk is learnt on those of one policy, and done on others.
+    """
+    legs = [i for i, name in enumerate(contract.robot.joint_names) if any(part in name for part in _LEG)]
+    columns = [np.zeros(0, np.intp)]
+    for term, part in contract.observation.slices().items():
+        if term in _OF_NO_CHUNK:
+            columns.append(np.arange(part.start, part.stop))
+        elif term in _OF_JOINTS:
+            columns.append(part.start + np.array(legs, np.intp))
+    return np.concatenate(columns)
 
 
 def chunk_width(robot: RobotSpec) -> int:

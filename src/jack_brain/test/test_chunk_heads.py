@@ -3,9 +3,10 @@ import math
 import pytest
 import torch
 
-from jack_brain.chunk import KINDS, ChunkSpec, chunk_width
+from jack_brain.chunk import KINDS, ChunkSpec, chunk_width, unread_columns
 from jack_brain.network.brain import Brain, Inputs
 from jack_brain.network.chunk_heads import BINS, FLOW_STEPS, chunk_head
+from jack_contract.contract import default_contract
 from jack_contract.errors import JackError, ShapeError
 
 WIDTH, FELT, NUMBERS = 8, 5, 3
@@ -143,9 +144,15 @@ def test_every_sense_moves_the_chunk(contract, make_inputs, sense):
         assert not torch.allclose(before, chunk(), atol=1e-5)
 
 
-def test_what_was_done_last_moves_no_bit_of_a_chunk(contract, make_inputs):
+def test_what_was_done_last_and_the_legs_move_no_bit_of_a_chunk(make_inputs):
+    contract = default_contract()
     brain, given = seeing(contract), make_inputs(contract, 3)
-    past, columns = brain.prefix(given.instruction, given.image), contract.observation.slices()["previous_action"]
+    past, parts = brain.prefix(given.instruction, given.image), contract.observation.slices()
+    legs = range(12)  # the first of Jack's joints
+    unread = [*range(parts["previous_action"].start, parts["gait"].stop)]
+    unread += [parts[term].start + joint for term in ("joint_position", "joint_velocity") for joint in legs]
+    assert sorted(unread_columns(contract)) == sorted(unread)
+    columns = torch.tensor(unread)
     with torch.no_grad():
         before = brain.reach(given.proprioception, past)
         given.proprioception[..., columns] += 1.0

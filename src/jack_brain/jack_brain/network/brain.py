@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
-from jack_brain.chunk import ChunkSpec, chunk_width
+from jack_brain.chunk import ChunkSpec, chunk_width, unread_columns
 from jack_brain.network.chunk_heads import ChunkHead, chunk_head
 from jack_brain.network.habit import Habit
 from jack_brain.network.heads import GaussianHead, ValueHead
@@ -26,9 +26,6 @@ from jack_brain.network.trunk import Memory, Trunk
 from jack_contract.contract import Contract
 from jack_contract.errors import JackError
 from jack_contract.observation import COMMAND_SIZE
-
-#: Name of the observation term that tells what was done last.
-_DONE = "previous_action"
 
 
 @dataclass
@@ -156,8 +153,7 @@ class Brain(nn.Module):
     def reach(self, proprioception: Tensor, past: Memory) -> Tensor:
         """What a chunk is made of, (B, features), to be given to `chunk_head`: the trunk's answer, and the body.
 
-        It reads what is seen, what was said and the body, but not what was done last: who may look at his last
-        answer learns to repeat it (causal confusion, de Haan et al. 2019, arXiv 1905.11979).
+        It reads what is seen, what was said and the body, but for `unread_columns`.
 
         Args:
             proprioception: as in `Inputs`, (B, H, D).
@@ -195,8 +191,7 @@ class Brain(nn.Module):
 def _chunk_head(contract: Contract, width: int, felt: int, spec: ChunkSpec) -> ChunkHead:
     observation = contract.observation
     reads = torch.ones(observation.frame_size)
-    if _DONE in observation.slices():
-        reads[observation.slices()[_DONE]] = 0.0
+    reads[unread_columns(contract)] = 0.0
     return chunk_head(width, felt, spec, chunk_width(contract.robot), reads)
 
 
