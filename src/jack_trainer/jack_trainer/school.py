@@ -32,6 +32,7 @@ from jack_trainer.parents import read_parent
 from jack_trainer.phases import Phase, phase
 from jack_trainer.policy_actor import PolicyActor
 from jack_trainer.rl.gaussian import widen
+from jack_trainer.scene_making import shown_by_others
 from jack_trainer.sources import Sources
 from jack_trainer.table_exam import evaluate_at_table
 from jack_trainer.tasks.lessons import TableExam
@@ -192,6 +193,11 @@ class School:
                 widen(brain.log_std, self.phase.noise)
             if self.phase.chunk is not None:
                 self.listener.on_news(f"Of the brain that he goes on with: {report}")
+                for folder in shown_by_others(sources.scenes.values(), parent.path):
+                    self.listener.on_news(
+                        f"{folder} was shown on the legs of another policy. He may hold himself otherwise, and so "
+                        f"see the table from elsewhere: ./jack scenes FOLDER --policy {parent.path}"
+                    )
             self.step, self.seconds = parent.step, parent.seconds
             if parent.path.parent != self._checkpoints:
                 told = transcript_of(parent)

@@ -26,7 +26,17 @@ from jack_trainer.film import make_film
 from jack_trainer.forgetting import exam_of, scored
 from jack_trainer.parents import read_parent
 from jack_trainer.phases import PHASES, phase
-from jack_trainer.scene_making import KEPT, MANIFEST, TAUGHT, Making, digest, make_scenes, read_scenes
+from jack_trainer.scene_making import (
+    KEPT,
+    MANIFEST,
+    TAUGHT,
+    Making,
+    Manifest,
+    digest,
+    make_scenes,
+    read_scenes,
+    shown_by_others,
+)
 from jack_trainer.table_exam import evaluate_at_table, shares, try_at_table, unseen
 from jack_trainer.tasks.apprentice import Apprentice
 from jack_trainer.tasks.demonstrations import Demonstrator, draw_situation
@@ -145,6 +155,22 @@ def test_a_folder_that_is_none_says_what_to_type(tmp_path, wrong):
     (tmp_path / MANIFEST).write_bytes(wrong)
     with pytest.raises(JackError, match=r"cannot be read\. Delete"):
         read_scenes(tmp_path, CONTRACT)
+
+
+def test_scenes_on_the_legs_of_others_are_found(tmp_path):
+    own, other = tmp_path / "own.onnx", tmp_path / "other.onnx"
+    for path in (own, other):
+        path.write_bytes(path.name.encode())
+        digest_ = hashlib.sha256(path.read_bytes()).hexdigest()
+        made = Manifest(contract="c", words="w", policy=digest_, seed=0, skills=[], taught=0, kept=0)
+        (tmp_path / path.stem).mkdir()
+        (tmp_path / path.stem / MANIFEST).write_text(made.model_dump_json())
+    folders = [tmp_path / "own", tmp_path / "other"]
+    assert shown_by_others(folders, own) == [tmp_path / "other"]
+    checkpoint = tmp_path / "checkpoint"
+    checkpoint.mkdir()
+    (checkpoint / "policy.onnx").write_bytes(other.read_bytes())
+    assert shown_by_others(folders, checkpoint) == [tmp_path / "own"]
 
 
 def test_scenes_of_another_robot_or_vocabulary_are_refused(tmp_path):
