@@ -58,7 +58,12 @@ class ChunkSpec:
 
 def arm_joints(robot: RobotSpec) -> NDArray[np.intp]:
     """Places of the arms' joints among a robot's, by their names, (a,); empty for one without arms."""
-    return np.array([i for i, name in enumerate(robot.joint_names) if any(p in name for p in _ARM)], dtype=np.intp)
+    return _joints(robot, _ARM)
+
+
+def leg_joints(robot: RobotSpec) -> NDArray[np.intp]:
+    """Places of the legs' joints among a robot's, by their names, (l,); empty for one without legs."""
+    return _joints(robot, _LEG)
 
 
 def arm_columns(contract: Contract) -> NDArray[np.intp]:
@@ -67,12 +72,7 @@ def arm_columns(contract: Contract) -> NDArray[np.intp]:
     While a chunk has the arms, they are zero for the one who walks: it reads them as in the default pose and at
     rest, as it did where it learnt to walk with arms that somebody else had.
     """
-    columns = [
-        part.start + arm_joints(contract.robot)
-        for term, part in contract.observation.slices().items()
-        if term in _OF_JOINTS
-    ]
-    return np.concatenate([*columns, np.zeros(0, np.intp)])
+    return _columns(contract, arm_joints(contract.robot))
 
 
 def unread_columns(contract: Contract) -> NDArray[np.intp]:
@@ -81,14 +81,19 @@ def unread_columns(contract: Contract) -> NDArray[np.intp]:
     What was done last: who may look at it learns to repeat it (causal confusion, de Haan et al. 2019, arXiv
     1905.11979). And the legs with their rhythm: a chunk is learnt on those of one policy, and done on others.
     """
-    legs = [i for i, name in enumerate(contract.robot.joint_names) if any(part in name for part in _LEG)]
-    columns = [np.zeros(0, np.intp)]
-    for term, part in contract.observation.slices().items():
-        if term in _OF_NO_CHUNK:
-            columns.append(np.arange(part.start, part.stop))
-        elif term in _OF_JOINTS:
-            columns.append(part.start + np.array(legs, np.intp))
-    return np.concatenate(columns)
+    parts = contract.observation.slices()
+    whole = [np.arange(parts[term].start, parts[term].stop) for term in _OF_NO_CHUNK if term in parts]
+    return np.unique(np.concatenate([_columns(contract, leg_joints(contract.robot)), *whole]))
+
+
+def _joints(robot: RobotSpec, parts: tuple[str, ...]) -> NDArray[np.intp]:
+    return np.array([i for i, name in enumerate(robot.joint_names) if any(p in name for p in parts)], dtype=np.intp)
+
+
+def _columns(contract: Contract, joints: NDArray[np.intp]) -> NDArray[np.intp]:
+    """Numbers of an observation frame that tell of some joints."""
+    columns = [part.start + joints for term, part in contract.observation.slices().items() if term in _OF_JOINTS]
+    return np.concatenate([*columns, np.zeros(0, np.intp)])
 
 
 def chunk_width(robot: RobotSpec) -> int:

@@ -187,9 +187,8 @@ class School:
         entry = None if parent else told.entry(self.phase.name)
         if parent is not None:
             report = parent.teach(brain)
-            if (
-                self.phase.learner == "ppo" and parent.phase != self.phase.name
-            ):  # else he would find out nothing new
+            if self.phase.learner == "ppo" and parent.phase != self.phase.name:
+                # else he would find out nothing new
                 widen(brain.log_std, self.phase.noise)
             if self.phase.chunk is not None:
                 self.listener.on_news(f"Of the brain that he goes on with: {report}")

@@ -23,8 +23,11 @@ _BY_FRAME = ("normaliser.mean", "normaliser.var")
 #: ... or for what is felt, K times as many one after the other, and maybe others behind: (..., K * D + R).
 _BY_FELT = (
     "proprioception.linear.weight",
-    *(f"{head}.hidden.0.weight" for head in ("action_head", "value_head")),
-    *(f"chunk_head.{layer}.weight" for layer in ("hidden", "place", "progress")),
+    "action_head.hidden.0.weight",
+    "value_head.hidden.0.weight",
+    "chunk_head.hidden.weight",
+    "chunk_head.place.weight",
+    "chunk_head.progress.weight",
 )
 #: Those of the mirror say how a body is made, and of the means how a history is read: nobody learnt them.
 _MADE = ("symmetry.", "proprioception.means", "pointer.places", "chunk_head.reads")

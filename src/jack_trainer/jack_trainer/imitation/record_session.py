@@ -243,6 +243,7 @@ class _Take:
         operator = scripted(session.console.drive, self._seed)
 
         def over() -> bool:
+            """Whether the time is over, or he fell."""
             now = time.monotonic()
             operator.proceed(now)
             self._show(", asked " + ", ".join(f"{number:+.2f}" for number in operator.asked))
@@ -258,6 +259,7 @@ class _Take:
         recorder.tell(deed.sentence)
 
         def over() -> bool:
+            """Whether it is done, too late, or he fell."""
             self._show(f", told '{deed.sentence}'")
             ended = attempt.over(time.monotonic(), recorder.said)
             return ended or self._fallen or recorder.outcome is not None

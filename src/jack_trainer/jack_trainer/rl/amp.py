@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from jack_brain.chunk import leg_joints
 from jack_brain.network.brain import Brain
 from jack_contract.arrays import Array, Float32, Float64
 from jack_contract.contract import Contract
@@ -39,8 +40,6 @@ from jack_trainer.tasks.locomotion import Locomotion
 _FRAMES = "style.frames"
 #: Greater squared errors of all joints together cost no more [rad^2]: he is about to fall, and that has its price.
 _ASTRAY = 4.0
-#: Parts of the names of joints that keep him on his feet. Waist and arms are left to a habit, where there is one.
-_LEGS = ("hip", "knee", "ankle")
 #: He is asked to walk straight ahead from so much of a clip's pace to so much.
 _AROUND = (0.5, 1.1)
 #: Beats that he can be taught to walk at [s]: the slower the steps, the further one falls from one to the next.
@@ -291,8 +290,10 @@ class AMP:
 
 
 def _upper_body(robot: RobotSpec) -> Float64:
-    """1 for each joint that is none of the legs', else 0, (n,)."""
-    return np.array([0.0 if any(part in name for part in _LEGS) else 1.0 for name in robot.joint_names])
+    """1 for each joint that is none of the legs', which keep him on his feet, else 0, (n,): left to a habit."""
+    upper = np.ones(robot.count)
+    upper[leg_joints(robot)] = 0.0
+    return upper
 
 
 def habit_of(examples: Sequence[Example], contract: Contract) -> tuple[Array, float]:
