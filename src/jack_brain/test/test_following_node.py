@@ -105,7 +105,7 @@ def test_a_sentence_is_followed_while_control_goes_on(following):
     assert set(following.modes(begun)) == {RUN}
     assert time.monotonic() - begun < 2.0 * 2.0  # 100 control periods, on a busy machine
     picture = following.attention[-1]
-    assert (picture.height, picture.width, picture.encoding) == (8, 8, "mono8") and max(picture.data) == 255
+    assert (picture.height, picture.width, picture.encoding) == (16, 16, "mono8") and max(picture.data) == 255
     assert float(following.sight("from picture to intent [ms]")) < 100
 
 
