@@ -18,10 +18,22 @@ class Say:
     sentence: Positional[str]
     # for how long he is waited for [s]
     patience: float = 10.0
+    # a pretrained sentence encoder, folder or installed package: what he knows no words for is said in his own
+    encoder: str = ""
     # namespace of the robot's nodes
     namespace: str = ""
 
     def run(self) -> int:
         """Become the node that says it."""
-        parameters = {"text": self.sentence, "patience": self.patience}
+        parameters = {"text": self._in_his_words(), "patience": self.patience}
         return become(NodeSpec("jack_operator", "say_node", "say", self.namespace, parameters))
+
+    def _in_his_words(self) -> str:
+        if not self.encoder:
+            return self.sentence
+        from jack_trainer.paraphrase import Paraphraser, load_encoder
+
+        found = Paraphraser(load_encoder(self.encoder))(self.sentence)
+        if found.sentence != self.sentence:
+            print(f"He is told: {found.sentence} (alike by {found.likeness:.2f})")
+        return found.sentence

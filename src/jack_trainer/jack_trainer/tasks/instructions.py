@@ -168,8 +168,23 @@ def sentences(goal: Goal, exam: bool | None = False) -> list[str]:
         exam: whether those that are kept for examinations; None: all.
     """
     chosen = [p for p in phrasings(goal.skill, goal.shape) if exam is None or held_out(p) is exam]
-    colours = _COLOURS.get(goal.colour, (goal.colour,))
-    return [phrasing.replace(_COLOUR, colour) for phrasing in chosen for colour in colours]
+    return [phrasing.replace(_COLOUR, colour) for phrasing in chosen for colour in colour_names(goal) or ("",)]
+
+
+def plain_sentences(goal: Goal) -> list[str]:
+    """Those that only say what is to be done, without please and the like."""
+    nouns = [f"the {colour} {noun}" for colour in colour_names(goal) for noun in shape_names(goal)] or [""]
+    return [deed.replace("{}", noun) for deed in _DEEDS[goal.skill] for noun in nouns]
+
+
+def colour_names(goal: Goal) -> tuple[str, ...]:
+    """What people call the colour of its thing; none where there is no thing."""
+    return _COLOURS.get(goal.colour, (goal.colour,)) if goal.skill.names_thing else ()
+
+
+def shape_names(goal: Goal) -> tuple[str, ...]:
+    """What people call the shape of its thing; none where there is no thing."""
+    return _SHAPES[goal.shape] if goal.skill.names_thing else ()
 
 
 def say(random: np.random.Generator, goal: Goal, exam: bool | None = False) -> str:
