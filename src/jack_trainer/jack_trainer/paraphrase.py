@@ -1,4 +1,4 @@
-"""Free speech in his own words: of the sentences that he was taught, the one that a pretrained encoder finds nearest.
+"""Free speech in his own words: of what he was taught, the sentence that a pretrained encoder finds nearest.
 
 The vocabulary that ships is small, and words beyond it mean little to a policy. Who has a sentence encoder (any
 folder that `sentence-transformers` loads, or an installed package that contains one) may say the same in many more
