@@ -48,8 +48,10 @@ class CloningConfig:
     batch: int = 1024
     #: steps of one `iterate`
     steps: int = 25
-    #: share of each batch that comes from practice, where there is any
+    #: share of each batch that comes from practice, where a teacher says what is to be done there
     practised: float = 0.5
+    #: and where it is rehearsal: as much as the demonstrations would hold him where he was
+    rehearsed: float = 0.1
     #: step size at first; it falls to a tenth along a cosine
     rate: float = 1e-3
     #: gradients longer than this are shortened to it
@@ -287,24 +289,18 @@ class Cloning:
     def _shares(self, which: int) -> list[tuple[Samples, float]]:
         """What is learnt from (0) or held out (1), as far as there is any, and its share."""
         demonstrated, practised = self._demonstrated[which], self._practised[which]
-        share = self.config.practised
+        share = self.config.practised if self._old is None else self.config.rehearsed
         if not len(demonstrated) or not len(practised):
             share = float(not len(demonstrated))
         parts = [(demonstrated, 1.0 - share), (practised, share)]
         return [(source, weight) for source, weight in parts if len(source) and weight > 0.0]
 
     def _surprise(self, brain: Brain, source: Samples, ids: NDArray[np.int64]) -> Tensor:
-        """How unlikely the actions of some samples are: their mean negative log density [nat].
-
-        What the brain would have done before is asked for within the spread that it had then. So where it was shown
-        something else, that counts for more; where it was shown nothing, there is nothing else that counts.
-        """
+        """How unlikely the actions of some samples are: their mean negative log density [nat]."""
         batch = source.take(ids)
         seen = Inputs(torch.from_numpy(batch.proprioception), torch.from_numpy(batch.command))
-        rehearsed = self._old is not None and source in self._practised
-        log_std = self._old.log_std if rehearsed and self._old is not None else brain.log_std
         mean = brain(seen, value=False).mean
-        return -log_probability(mean, log_std, torch.from_numpy(batch.action)).mean()
+        return -log_probability(mean, brain.log_std, torch.from_numpy(batch.action)).mean()
 
     @torch.no_grad()
     def _look(self) -> dict[str, float]:
