@@ -17,7 +17,8 @@ from jack_trainer.device import device_named
 from jack_trainer.imitation.augment import AugmentConfig, augment
 from jack_trainer.imitation.prefetch import Prefetch
 from jack_trainer.imitation.scenes import SceneSamples, map_scenes
-from jack_trainer.imitation.seeing import Seeing, SeeingConfig, at_rest, spread_over
+from jack_trainer.imitation.seeing import Seeing, SeeingConfig, spread_over
+from jack_trainer.imitation.withholding import at_rest
 from jack_trainer.learner import LearningError
 
 sys.path.insert(0, str(Path(__file__).parent))

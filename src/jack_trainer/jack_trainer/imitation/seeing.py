@@ -6,13 +6,8 @@
 The first is that of the brain's chunk head. The next two ask where the named object is, which only a simulator
 tells (concurrent estimation, Ji et al. 2022, arXiv 2202.05481): a hand's way says little about a picture, a place
 says all. The last is rehearsal: on what he felt while he walked and stood, and on what his legs
-feel in these very scenes, the action and the value are to be those of the brain before. Pictures, sentences or both
-are withheld now and then, so that he does what can be done without.
-
-An expert hardly ever rests before it is done. Who may feel how his arms move learns to go on as they do, and so,
-once at rest, to stay (the copycat problem, Wen et al. 2020, arXiv 2010.14876). Where an object says what is to be
-done next, half of the samples therefore show a body that was at rest, where it is now, all the while. Who waves has
-nothing but his own movement to tell him.
+feel in these very scenes, the action and the value are to be those of the brain before. Now and then something is
+kept from him (`withholding.py`).
 """
 
 from __future__ import annotations
@@ -32,7 +27,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from jack_brain.chunk import DARKNESS, SILENCE, arm_columns
+from jack_brain.chunk import arm_columns
 from jack_brain.network.brain import Brain, Inputs
 from jack_contract.errors import JackError
 from jack_trainer.checkpoint import LearnerNumbers, flatten_optimiser, joined, load_brains, part, restore_optimiser
@@ -42,6 +37,7 @@ from jack_trainer.imitation.prefetch import Prefetch
 from jack_trainer.imitation.samples import Samples
 from jack_trainer.imitation.scenes import SceneBatch, Scenes, SceneSamples
 from jack_trainer.imitation.thawing import freeze, groups, rates
+from jack_trainer.imitation.withholding import at_rest, withhold
 from jack_trainer.learner import LearningError
 from jack_trainer.rl.episodes import EpisodeLog
 
@@ -250,7 +246,7 @@ class Seeing:
         batch = self._held.take(ids, np.random.default_rng(0))
         seen = self._tensors(batch)
         whole = torch.ones(len(ids), dtype=torch.bool, device=self._device)
-        _withhold(seen, whole & (not image), whole & (not instruction))
+        withhold(seen, whole & (not image), whole & (not instruction))
         average = cast(Brain, self._averaged.module)
         head = average.chunk_head
         assert head is not None
@@ -272,7 +268,7 @@ class Seeing:
             seen["image"] = augment(seen["image"], config.augment, chance)
         drawn = torch.rand(3, config.batch, generator=chance, device=self._device)
         blind, deaf, still = drawn[0] < config.blind, drawn[1] < config.deaf, drawn[2] < config.still
-        _withhold(seen, blind, deaf)
+        withhold(seen, blind, deaf)
         still &= seen["place"].isfinite().all(dim=-1)
         return _Batch(seen, ~(blind | deaf), still, self._walked(random), int(random.integers(2**62)))
 
@@ -364,18 +360,6 @@ class Seeing:
         return 0.5 * apart.square().sum(-1).mean() + (now.value - before.value).square().mean()
 
 
-def at_rest(frames: Tensor, speeds: slice) -> Tensor:
-    """Histories (B, H, D) of bodies that are where they are now, and have been all the while.
-
-    Args:
-        frames: as they were, oldest first.
-        speeds: columns that tell how fast joints turn.
-    """
-    now = frames[:, -1:].clone()
-    now[..., speeds] = 0.0
-    return now.expand_as(frames)
-
-
 def spread_over(pixel: Tensor, grid: tuple[int, int]) -> Tensor:
     """Weights of the cells of a grid over a picture whose mean is a place in it, as near as their middles allow.
 
@@ -404,14 +388,6 @@ def _answer(brain: Brain, seen: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
 def _mean(values: Tensor, where: Tensor) -> Tensor:
     """Of values (B,) where a mask (B,) is true; 0 if it is nowhere."""
     return (values * where).sum() / where.sum().clamp(min=1)
-
-
-def _withhold(seen: dict[str, Tensor], blind: Tensor, deaf: Tensor) -> None:
-    """Take the picture of some samples (B,) away, and the sentence of others."""
-    image = seen["image"] if seen["image"].is_floating_point() else seen["image"].float() / 255.0
-    dark, silence = image.new_tensor(DARKNESS / 255.0), seen["instruction"].new_tensor(SILENCE)
-    seen["image"] = torch.where(blind[:, None, None, None], dark, image)
-    seen["instruction"] = torch.where(deaf[:, None], silence, seen["instruction"])
 
 
 def _sum(slices: Iterable[Tensor | None]) -> Tensor | None:
