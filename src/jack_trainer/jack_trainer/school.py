@@ -42,7 +42,7 @@ from jack_trainer.training import Listener, Progress, TrainOptions, TrainResult
 _LOOK, _OTHER_SEED = 25, 7_001
 #: A look may be so much worse than an exam: who loses 3 of 100 loses 2 of 25 one time in six.
 _SLACK = 0.03
-#: From this age on the time between two exams grows with a training [s]: an exam takes 10 s of it.
+#: From this age of a phase on the time between two exams grows with it [s]: an exam takes 10 s.
 _YOUNG = 120.0
 #: Makes what learns: for a contract, of a size, with the standard deviation of its actions at the start.
 Network = Callable[[Contract, BrainSize, float], Brain]
@@ -113,7 +113,8 @@ class School:
         self.gate.begin()
         diary = Diary(self.run_folder, self.listener, self.phase.learner, self.step)
         saved, reason, evaluation = self.seconds, "steps", None
-        examined, begun = self.seconds, time.monotonic() - self.seconds
+        young = examined = self.seconds
+        begun = time.monotonic() - young
         with diary, closing(self.learner):
             while self.taught < self.total and not has_learnt_all(self.learner):
                 if should_stop():
@@ -124,7 +125,7 @@ class School:
                 if self.seconds - saved >= self.options.checkpoint_interval or self.newest is None:
                     self.save()
                     saved = self.seconds
-                pause = self.options.exam_interval * max(1.0, self.seconds / _YOUNG)
+                pause = self.options.exam_interval * max(1.0, (self.seconds - young) / _YOUNG)
                 if self.seconds - examined >= pause and self._is_ready():
                     evaluation, passed = self._try(diary)
                     if passed:
