@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from jack_contract.contract import default_contract
 from jack_contract.errors import ContractError, ShapeError
-from jack_contract.gait import Beat, GaitSpec, Rhythm, default_gait
+from jack_contract.gait import REACH, Beat, GaitSpec, Rhythm, default_gait
 from jack_contract.mirror import Mirror
 from jack_contract.robot import RobotSpec
 from jack_contract.testing import sample_contract, sample_robot
@@ -362,9 +362,10 @@ def test_the_same_steps_at_another_beat():
 
 
 def test_a_beat_is_that_of_a_speed_ahead_and_less_so_the_further_the_pace_is_from_it():
-    """1.6 s at 0.5 m/s, 0.8 s far from it: 0.5 m/s away, whichever way, e times less of the difference is left."""
+    """1.6 s at 0.5 m/s, 0.8 s far from it: REACH away, whichever way, e times less of the difference is left."""
     slow, share = GAIT.paced(Beat(1.6, 0.5)), np.exp(-1.0)
-    paces = np.array([[0.5, 0, 0], [1.0, 0, 0], [0, 0, 0], [0.5, 0.3, -0.4], [-1.5, 0, 0], [0.5, 0, 0.8]])
+    away = REACH * np.array([[0, 0, 0], [1, 0, 0], [-1, 0, 0], [0, 0.6, -0.8], [-4, 0, 0], [0, 0, 1.6]])
+    paces = np.array([0.5, 0.0, 0.0]) + away
     lasts = 0.8 + 0.8 * np.array([1.0, share, share, share, np.exp(-16.0), np.exp(-2.56)])
     np.testing.assert_allclose(slow.cycle(paces), lasts)
     walking = Rhythm(np.full(6, 0.1), paces)

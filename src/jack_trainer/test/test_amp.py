@@ -7,13 +7,15 @@ import numpy as np
 import pytest
 import torch
 
-from jack_brain.network.brain import Brain
+from jack_brain.network.brain import Brain, Inputs
 from jack_contract.errors import JackError
-from jack_contract.gait import Beat, Rhythm
+from jack_contract.gait import REACH, Beat, Rhythm
 from jack_trainer.imitation.movement import Example, frame_size, frames
-from jack_trainer.rl.amp import AMP, AmpConfig, Styled
+from jack_trainer.rl.amp import AMP, AmpConfig, Styled, habit_of
+from jack_trainer.rl.anchor import Anchor
 from jack_trainer.rl.discriminator import Judge, JudgeConfig
 from jack_trainer.rl.ppo import PPOConfig
+from jack_trainer.rl.rollout import Samples
 
 sys.path.insert(0, str(Path(__file__).parent))
 from walking_clip import PERIOD, ROBOT, ROWS, walking_clip
@@ -48,10 +50,9 @@ def still(count: int) -> np.ndarray:
 
 def test_style_counts_for_walking_as_fast_as_the_clip_and_less_the_further_from_it(make_locomotion, example):
     styled = Styled(make_locomotion(2), [example], Fond(), AmpConfig())
-    paces = [[0.8, 0, 0], [0.3, 0, 0], [1.3, 0, 0], [0.8, 0.3, 0.4], [-0.2, 0, 0], [-1.2, 0, 0]]
-    # e^-(off / 0.5)^2: 0.5 off each; walking back is 1 and 2 off
+    away = np.array([[0, 0, 0], [-1, 0, 0], [1, 0, 0], [0, 0.6, 0.8], [-2, 0, 0], [-4, 0, 0]])
     expected = [1.0, math.exp(-1), math.exp(-1), math.exp(-1), math.exp(-4), math.exp(-16)]
-    np.testing.assert_allclose(styled.nearness(np.array(paces)), expected, rtol=1e-5)
+    np.testing.assert_allclose(styled.nearness([0.8, 0.0, 0.0] + REACH * away), expected, rtol=1e-5)
 
 
 def test_of_two_examples_the_nearer_one_counts(make_locomotion, example):
@@ -161,6 +162,41 @@ def test_the_habit_rules_waist_and_arms_and_no_leg(make_locomotion, contract):
     rules = make(make_locomotion, contract).brain.habit.rules.numpy()
     upper = [any(part in name for part in ("waist", "shoulder", "elbow")) for name in ROBOT.joint_names]
     np.testing.assert_array_equal(rules, upper)
+
+
+def test_what_he_did_before_is_kept_where_the_habit_does_not_apply(contract):
+    """Three robots: asked for the clip's pace, for another one, and at rest."""
+    brain = Brain(contract)
+    anchor, motion = Anchor(brain), walking_clip()
+    example = Example.of(motion, contract)
+    brain.habit.learn(*habit_of([example], contract), np.zeros(ROBOT.count))
+    brain.habit.share.fill_(1.0)
+    with torch.no_grad():
+        brain.action_head.linear.weight.add_(1.0)  # he has learnt something since
+    generator = torch.Generator().manual_seed(0)
+    frames = torch.randn(3, contract.observation.history, contract.observation.frame_size, generator=generator)
+    places = contract.observation.slices()
+    frames[..., places["angular_velocity"]] = 0.0
+    frames[..., places["gait"]] = torch.tensor([0.6, 0.8])
+    frames[2, :, places["gait"]] = 0.0
+    command = torch.tensor([[example.speed, 0.0, 0.0], [-0.9, 0.0, 0.0], [0.0, 0.0, 0.0]])
+    others = dict.fromkeys(("log_probability", "value", "advantage", "returns"), torch.zeros(3))
+    samples = Samples(frames, command, torch.zeros(3, ROBOT.count), mean=torch.zeros(3, ROBOT.count), **others)
+    mean, keeps = anchor(samples)
+    torch.testing.assert_close(keeps, torch.tensor([0.0, 1.0, 1.0]), atol=0.01, rtol=0)
+    torch.testing.assert_close(mean, anchor.before(Inputs(frames, command), value=False).mean)
+    assert not torch.allclose(mean, brain(Inputs(frames, command), value=False).mean)
+
+
+def test_the_anchor_is_in_what_is_made_small_and_in_checkpoints(make_locomotion, contract):
+    learner = make(make_locomotion, contract)
+    learner.iterate()
+    with torch.no_grad():
+        for weight in learner.brain.action_head.parameters():
+            weight.add_(0.1)
+    assert learner.iterate()["departure"] > 0
+    assert any(name.startswith("before.") for name in learner.tensors())
+    assert make(make_locomotion, contract, habit=False).iterate()["departure"] == 0.0
 
 
 def test_who_falls_gets_nothing_for_style_and_is_no_example_of_the_policy(make_locomotion, example):

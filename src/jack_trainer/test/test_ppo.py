@@ -11,7 +11,7 @@ from jack_brain.network.brain import Brain, Inputs, Output
 from jack_trainer.rl.episodes import EpisodeLog
 from jack_trainer.rl.gaussian import divergence, entropy, log_probability
 from jack_trainer.rl.ppo import BreakdownError
-from jack_trainer.rl.ppo_loss import asymmetry
+from jack_trainer.rl.ppo_loss import asymmetry, departure
 from jack_trainer.rl.rollout import Samples
 from jack_trainer.tasks.environment import Observation, Transition
 
@@ -109,6 +109,19 @@ def test_a_mirror_loss_makes_left_and_right_one_at_rest(contract):
 def test_who_has_no_sides_has_no_asymmetry(contract):
     brain, part = Brain(contract, symmetric=False), at_rest(contract)
     assert float(asymmetry(brain, part, torch.ones(8, contract.robot.count))) == 0.0
+
+
+# -- what was before
+
+
+def test_departure_from_what_he_did_before_by_hand(contract):
+    """Off by 0.3 in one joint, in deviations of 0.5; every other one is to keep half of it, the others nothing."""
+    brain, part, mean = Brain(contract, std=0.5), at_rest(contract), torch.zeros(8, contract.robot.count)
+    assert float(departure(brain, part, mean)) == 0.0
+    part.before, part.keeps = mean, torch.tensor([0.5, 0.0] * 4)
+    mean = mean.clone()
+    mean[:, 3] = 0.3
+    assert float(departure(brain, part, mean)) == pytest.approx(0.5 * 0.25 * (0.3 / 0.5) ** 2)
 
 
 # -- learning

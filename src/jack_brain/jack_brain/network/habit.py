@@ -78,11 +78,17 @@ class Habit(nn.Module):
             proprioception: raw frames, (B, H, D).
             command: vx, vy [m/s], yaw rate [rad/s], (B, 3).
         """
-        signal = proprioception[:, -1, self._gait] / self._scale
+        near = self.nearness(proprioception, command)
+        return said * (1.0 - near * self.rules) + near * (_products(self._signal(proprioception)) @ self.course)
+
+    def nearness(self, proprioception: Tensor, command: Tensor) -> Tensor:
+        """How much of it counts, from 0 to 1, (B, 1); arguments as in `forward`."""
         away = (command - self.pace).square().sum(-1, keepdim=True)
-        steps = signal.square().sum(-1, keepdim=True)  # 1, and 0 at rest
-        near = self.share * torch.exp(-away / REACH**2) * steps * self._calm(proprioception)
-        return said * (1.0 - near * self.rules) + near * (_products(signal) @ self.course)
+        steps = self._signal(proprioception).square().sum(-1, keepdim=True)  # 1, and 0 at rest
+        return self.share * torch.exp(-away / REACH**2) * steps * self._calm(proprioception)
+
+    def _signal(self, proprioception: Tensor) -> Tensor:
+        return proprioception[:, -1, self._gait] / self._scale
 
     def _calm(self, proprioception: Tensor) -> Tensor:
         """How little he tips over: 0 for who hurries as fast as he can (`GaitSpec.hurry`), else up to 1, (B, 1)."""

@@ -31,6 +31,7 @@ from jack_trainer import checkpoint as storage
 from jack_trainer.checkpoint import LearnerNumbers
 from jack_trainer.imitation.mocap.motion import MotionClip
 from jack_trainer.imitation.movement import Example, frame_size, frames
+from jack_trainer.rl.anchor import Anchor
 from jack_trainer.rl.discriminator import Judge, JudgeConfig
 from jack_trainer.rl.episodes import EpisodeLog
 from jack_trainer.rl.ppo import PPO, PPOConfig
@@ -56,7 +57,7 @@ class AmpConfig:
     #: they are off: a judge says little to him who is still far away, and this the more
     guide: float = 6.0
     #: the beat goes from the contract's to the task's own, and the habit comes in, in this share of the training
-    glide: float = 0.3
+    glide: float = 0.45
     #: whether he begins from the clip's joint angles
     habit: bool = True
     judge: JudgeConfig = field(default_factory=JudgeConfig)
@@ -218,12 +219,13 @@ class AMP:
         around = _AROUND[0] * min(speeds), _AROUND[1] * max(speeds)
         beat = environment.config.beat or beat_of(self.examples, motions)
         environment.config = replace(environment.config, beat=beat, straight_speed=around)
+        anchor = Anchor(brain) if config.habit else None
         if config.habit:
             rules = _upper_body(environment.contract.robot)
             brain.habit.learn(*habit_of(self.examples, environment.contract), rules)
         self.judge = Judge(np.concatenate([example.pairs for example in self.examples]), config.judge, seed)
         self._styled = Styled(environment, self.examples, self.judge, config)
-        self.ppo = PPO(brain, self._styled, ppo, seed, threads)
+        self.ppo = PPO(brain, self._styled, ppo, seed, threads, anchor)
         self.average, self.brain = self.ppo.average, brain
 
     def iterate(self) -> Mapping[str, float]:

@@ -25,6 +25,7 @@ from jack_trainer import checkpoint as storage
 from jack_trainer.checkpoint import LearnerNumbers
 from jack_trainer.learner import LearningError
 from jack_trainer.rl.acting import inputs
+from jack_trainer.rl.anchor import Anchor
 from jack_trainer.rl.episodes import EpisodeLog
 from jack_trainer.rl.gaussian import log_probability, widen
 from jack_trainer.rl.ppo_loss import PARTS, ppo_loss
@@ -71,6 +72,8 @@ class PPOConfig:
     #: weight of how far, at rest, left and right are from being one to him. Steps are symmetric by themselves; who
     #: only stands learns one side better, and falls over the other
     mirror: float = 0.0
+    #: weight of how far he has left what he did before, where there is an `Anchor`
+    keep: float = 0.1
     #: gradients longer than this are shortened to it
     gradient_norm: float = 1.0
     #: the average policy is that of about this share of all updates so far, the newest: a single one makes too much
@@ -88,6 +91,7 @@ class UpdateStats:
     divergence: float = 0.0
     clipped: float = 0.0
     asymmetry: float = 0.0
+    departure: float = 0.0
     gradient_norm: float = 0.0
     explained_variance: float = 0.0
     rate: float = 0.0
@@ -107,7 +111,13 @@ class PPO:
     """
 
     def __init__(
-        self, brain: Brain, environment: Environment, config: PPOConfig, seed: int, threads: int = 0
+        self,
+        brain: Brain,
+        environment: Environment,
+        config: PPOConfig,
+        seed: int,
+        threads: int = 0,
+        anchor: Anchor | None = None,
     ) -> None:
         """Start all episodes.
 
@@ -117,8 +127,9 @@ class PPO:
             config: how.
             seed: decides the exploration noise and the order of the samples.
             threads: that share the work on each minibatch; 0: as many as there are cores.
+            anchor: what is to be kept of what he did before; None: nothing.
         """
-        self.brain, self.environment, self.config = brain, environment, config
+        self.brain, self.environment, self.config, self._anchor = brain, environment, config, anchor
         self.progress = 0.0
         self._threads = threads or len(os.sched_getaffinity(0))
         self._pool = ThreadPoolExecutor(self._threads, "gradients")
@@ -178,6 +189,8 @@ class PPO:
             "environment": {name: torch.from_numpy(a) for name, a in self.environment.state_dict().items()},
             "exploration": {"random": self.random.get_state(), "averaged": self.averaged},
         }
+        if self._anchor is not None:
+            parts["before"] = self._anchor.before.state_dict()
         return storage.joined(parts)
 
     def numbers(self) -> LearnerNumbers:
@@ -197,7 +210,8 @@ class PPO:
         Raises:
             JackError: another size of brain, or another number of environments.
         """
-        storage.load_brains(tensors, brain=self.brain, average=self.average)
+        before = {} if self._anchor is None else {"before": self._anchor.before}
+        storage.load_brains(tensors, brain=self.brain, average=self.average, **before)
         storage.restore_optimiser(self.optimiser, storage.part(tensors, "optimiser"), numbers.rate)
         exploration = storage.part(tensors, "exploration")
         self.random.set_state(exploration["random"])
@@ -238,6 +252,8 @@ class PPO:
         brain.value_normaliser.update(samples.returns[:, None])
         samples.returns = brain.value_normaliser(samples.returns[:, None]).squeeze(-1)
         samples.advantage = (samples.advantage - samples.advantage.mean()) / (samples.advantage.std() + 1e-8)
+        if self._anchor is not None:
+            samples.before, samples.keeps = self._anchor(samples)
         rows = [self.descend(samples, ids, old_log_std) for ids in self._minibatches(len(samples.advantage))]
         self._lower_noise(self.config.calming)
         means = {name: float(np.mean([row[name] for row in rows])) for name in _MEASURED}

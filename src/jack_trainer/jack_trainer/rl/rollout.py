@@ -53,11 +53,14 @@ class Samples:
     advantage: Tensor
     returns: Tensor
     truth: Tensor | None = None
+    #: what he would have done before he was taught this, (B, n), and how much of that he is to keep, 0 to 1, (B,)
+    before: Tensor | None = None
+    keeps: Tensor | None = None
 
     def rows(self, ids: Tensor) -> Samples:
         """A copy of some of them."""
         chosen = {k: None if v is None else v.index_select(0, ids) for k, v in vars(self).items()}
-        return Samples(**chosen)  # type: ignore[arg-type]  # only `command` and `truth` are ever None
+        return Samples(**chosen)  # type: ignore[arg-type]  # only what may be None ever is
 
 
 class Rollout:
