@@ -36,7 +36,7 @@ PERIODS = (0.3, 2.0)
 #: ... and is that of a speed ahead of so much at least and at most [m/s].
 SPEEDS = (0.1, 3.0)
 #: So far from its speed a beat counts e times less; m/s and rad/s are taken as one vector.
-REACH = 0.35
+REACH = 0.4
 #: Who walks at his own beat begins to hurry when he tips over faster than `stumble` times the first, and hurries as
 #: much as he can from the second on. A person's walk at his size hardly ever reaches the first (0.76 rad/s at most,
 #: 0.59 nine times of ten), and a push of 0.5 m/s adds as much at once.

@@ -78,14 +78,14 @@ class Habit(nn.Module):
             proprioception: raw frames, (B, H, D).
             command: vx, vy [m/s], yaw rate [rad/s], (B, 3).
         """
-        near = self.nearness(proprioception, command)
+        near = self.nearness(proprioception, command) * self._calm(proprioception)
         return said * (1.0 - near * self.rules) + near * (_products(self._signal(proprioception)) @ self.course)
 
     def nearness(self, proprioception: Tensor, command: Tensor) -> Tensor:
-        """How much of it counts, from 0 to 1, (B, 1); arguments as in `forward`."""
+        """How much of it counts for who does not tip over, from 0 to 1, (B, 1); arguments as in `forward`."""
         away = (command - self.pace).square().sum(-1, keepdim=True)
         steps = self._signal(proprioception).square().sum(-1, keepdim=True)  # 1, and 0 at rest
-        return self.share * torch.exp(-away / REACH**2) * steps * self._calm(proprioception)
+        return self.share * torch.exp(-away / REACH**2) * steps
 
     def _signal(self, proprioception: Tensor) -> Tensor:
         return proprioception[:, -1, self._gait] / self._scale
