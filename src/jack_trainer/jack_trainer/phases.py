@@ -139,7 +139,7 @@ PHASES: dict[str, Phase] = {
         NATURAL,
         WALK_EXAM,
         PPOConfig(last_divergence=0.004),
-        steps=4_400_000,
+        steps=3_000_000,
         survival=0.95,
         velocity_error=0.2,
         yaw_rate_error=0.25,
