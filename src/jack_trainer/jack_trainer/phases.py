@@ -57,8 +57,7 @@ class Phase:
     table: TableExam | None = None
     #: and of that, by its kind, at least this share is to be done
     done: Mapping[str, float] = field(default_factory=dict)
-    #: whether its steps are used up in any case: its exam does not say how well he does what it is about, or an
-    #: advanced phase follows
+    #: whether its steps are used up in any case: its exam does not say how well he does what it is about
     thorough: bool = False
     #: whether this phase can only go on from another one's checkpoint
     advanced: bool = False
@@ -174,15 +173,10 @@ def phase(name: str) -> Phase:
 def sequence(names: str) -> tuple[Phase, ...]:
     """The phases of a list with commas, in their order.
 
-    One that an advanced phase follows takes all of its steps: who has only just passed has nothing to spare, and
-    whatever he learns next costs some of it.
-
     Raises:
         JackError: none, an unknown one, or one twice.
     """
     words = [word.strip() for word in names.split(",")]
     if not all(words) or len(set(words)) < len(words):
         raise JackError(f"phases is '{names}'; expected names with commas between, each once: stand,walk.")
-    taught = tuple(map(phase, words))
-    built_on = (*(following.advanced for following in taught[1:]), False)
-    return tuple(replace(one, thorough=one.thorough or more) for one, more in zip(taught, built_on, strict=True))
+    return tuple(map(phase, words))

@@ -4,7 +4,7 @@ import pytest
 
 from jack_contract.errors import UnknownNameError
 from jack_trainer.evaluate import Evaluation
-from jack_trainer.phases import PHASES, phase, sequence
+from jack_trainer.phases import PHASES, phase
 
 
 def test_a_phase_is_found_by_its_name():
@@ -57,15 +57,3 @@ def test_luck_in_one_exam_ends_no_training():
     ):
         found = Evaluation(100, 100, 19.5, 90.0, velocity_error=velocity, yaw_rate_error=yaw_rate)
         assert walk.surely_passes(found) == sure
-
-
-@pytest.mark.parametrize(
-    ("names", "thorough"),
-    [
-        ("stand,walk", [False, False]),
-        ("stand,walk,natural", [False, True, False]),
-        ("walk,natural,manipulation", [True, True, True]),
-    ],
-)
-def test_what_an_advanced_phase_builds_on_is_learnt_to_the_end(names, thorough):
-    assert [taught.thorough for taught in sequence(names)] == thorough

@@ -73,7 +73,7 @@ class PPOConfig:
     #: only stands learns one side better, and falls over the other
     mirror: float = 0.0
     #: weight of how far he has left what he did before, where there is an `Anchor`
-    keep: float = 0.3
+    keep: float = 0.2
     #: gradients longer than this are shortened to it
     gradient_norm: float = 1.0
     #: the average policy is that of about this share of all updates so far, the newest: a single one makes too much
