@@ -10,7 +10,6 @@ from torch import Tensor
 from jack_brain.network.brain import Brain, Inputs
 from jack_trainer.rl.rollout import Samples
 
-
 #: Where a habit counts for so much, nothing is kept: what it is to become is no longer what it was.
 _FREE = 0.3
 
