@@ -9,7 +9,7 @@ from jack_brain.pilot import Pilot, PilotConfig
 from jack_brain.safety import Mode, Rung, SafetyLimits, State, Trip
 from jack_brain.shadow import AUTO, TrialConfig
 from jack_contract.errors import JackError
-from jack_contract.gait import Beat, Rhythm
+from jack_contract.gait import REACH, Beat, Rhythm
 from jack_contract.observation import History
 from jack_contract.state import RobotState
 from jack_contract.testing import sample_contract, sample_state
@@ -185,7 +185,7 @@ def test_a_policy_walks_at_the_beat_it_has_learnt():
     pilot.command(np.array([0.5, 0.0, 0.0]), 0.0)
     drive(pilot, 60)
     short = np.maximum(0.5 - 0.04 * np.arange(2, 60), 0.0)  # of the pace that counts in full [m/s]
-    angles = 2 * np.pi * np.cumsum(0.02 / (0.8 + 0.2 * np.exp(-((short / 0.5) ** 2))))
+    angles = 2 * np.pi * np.cumsum(0.02 / (0.8 + 0.2 * np.exp(-((short / REACH) ** 2))))
     np.testing.assert_allclose(seen_rhythm(policy)[2:], np.stack((np.sin(angles), np.cos(angles)), -1), atol=1e-6)
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from jack_contract.errors import JackError
-from jack_contract.gait import Beat, Rhythm
+from jack_contract.gait import REACH, Beat, Rhythm
 from jack_contract.rotation import xyzw_to_wxyz
 from jack_sim.randomization import OFF, ON, fixed
 from jack_trainer.tasks import locomotion
@@ -248,7 +248,7 @@ def test_a_task_may_have_a_beat_of_its_own(make_locomotion, monkeypatch):
     begun = environment.state_dict()["phase"].copy()
     seen = [environment.step(still(environment)) for _ in range(15)][-1].observation
     pace = np.minimum(0.4, 0.02 * np.arange(1, 16))  # it grows by 1 m/s^2, and is none up to 0.05 m/s
-    lasts = 0.52 + 0.52 * np.exp(-(((0.4 - pace) / 0.5) ** 2))
+    lasts = 0.52 + 0.52 * np.exp(-(((0.4 - pace) / REACH) ** 2))
     gait = environment.contract.gait
     assert gait.period == 0.52 and environment.gait.period == 1.04
     walked = (environment.state_dict()["phase"] - begun) % 1.0
