@@ -19,11 +19,10 @@ from pairing import as_the_trainer
 from rich import box
 from rich.console import Console
 from rich.table import Table
-from trials import Narrator, Records, spread
+from trials import EXAM_SEED, Narrator, Records, spread
 
-#: Of the exams; no training has it.
-SEED = 20_261
-KINDS = ("squared", "flow", "tokens")
+from jack_brain.chunk import KINDS
+
 #: Chunks that are timed.
 _CHUNKS = 300
 
@@ -88,14 +87,14 @@ def attempt(options: Options, side: str, seed: int) -> Trial:
         )
         result = Course(asked, Narrator(f"{side}, seed {seed}")).run()
         policy = policy_of(result.checkpoint)
-        found = try_at_table(policy, default_contract(), TableExam(options.trials), SEED)
+        found = try_at_table(policy, default_contract(), TableExam(options.trials), EXAM_SEED)
         chunk = _time_of_chunk(policy)
     done = {skill: sum(outcome.success for outcome in each) for skill, each in by_skill(found).items()}
     return Trial(side, seed, result.seconds, done, options.trials, sum(outcome.fell for outcome in found), chunk)
 
 
 def _time_of_chunk(file: Path) -> float:
-    """Median time of one chunk, on one core [ms]."""
+    """Median time of one chunk [ms]."""
     from jack_brain.policy import Policy
     from jack_contract.contract import default_contract
 

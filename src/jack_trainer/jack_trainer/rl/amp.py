@@ -219,8 +219,9 @@ class AMP:
         around = _AROUND[0] * min(speeds), _AROUND[1] * max(speeds)
         beat = environment.config.beat or beat_of(self.examples, motions)
         environment.config = replace(environment.config, beat=beat, straight_speed=around)
-        anchor = Anchor(brain) if config.habit else None
+        anchor = None
         if config.habit:
+            anchor = Anchor(brain)
             rules = _upper_body(environment.contract.robot)
             brain.habit.learn(*habit_of(self.examples, environment.contract), rules)
         self.judge = Judge(np.concatenate([example.pairs for example in self.examples]), config.judge, seed)
