@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any
 
 import pytest
+from xdist.scheduler import LoadScopeScheduling
 
 from jack_contract.testing import ros_domain as jack_domain
 
@@ -32,3 +36,23 @@ def shared_ros_domain() -> Iterator[int]:
     """A ROS domain for all tests of one file that ask for it."""
     with domain_in_environment() as domain:
         yield domain
+
+
+class OneInRealTime(LoadScopeScheduling):
+    """Shares tests out file by file; those that keep time with real nodes are all one worker's, one by one."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = nodeid.partition("::")[0]
+        return "in real time" if is_in_real_time(Path(self.config.rootpath / file)) else file
+
+
+@cache
+def is_in_real_time(file: Path) -> bool:
+    """Whether a file of tests starts nodes, or measures how long something takes."""
+    text = file.read_text()
+    return any(word in text for word in ("mark.ros", "ros_domain", "mark.timed"))
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> OneInRealTime:
+    """Where tests are shared out, it is done so."""
+    return OneInRealTime(config, log)

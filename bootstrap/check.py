@@ -27,18 +27,31 @@ CHECKS = {
 }
 #: No single test may take longer [s]; with the soaks, one of which is an hour.
 TEST_TIMEOUT, SOAK_TIMEOUT = 300, 2 * 3600
+#: Nor a check, nor all tests [s]: who waits for ever is told nothing.
+CHECK_LIMIT, TESTS_LIMIT, SOAKS_LIMIT = 900, 75 * 60, 12 * 3600
+#: Workers that all tests are shared out to; `conftest.py` says how.
+WORKERS = min(2, len(os.sched_getaffinity(0)))
 
 
 def run_check(name: str, command: list[str]) -> bool:
     """Run one check, print its output if it fails; returns whether it passed."""
     began = time.monotonic()
-    done = subprocess.run(
-        [sys.executable, "-m", *command], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    )
-    if done.returncode != 0:
-        print(done.stdout)
-    print(f"{name}: {'ok' if done.returncode == 0 else 'FAILED'} ({time.monotonic() - began:.0f} s)", flush=True)
-    return done.returncode == 0
+    try:
+        done = subprocess.run(
+            [sys.executable, "-m", *command],
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=CHECK_LIMIT,
+        )
+        good, said = done.returncode == 0, done.stdout
+    except subprocess.TimeoutExpired:
+        good, said = False, f"{' '.join(command)} was stopped after {CHECK_LIMIT} s."
+    if not good:
+        print(said)
+    print(f"{name}: {'ok' if good else 'FAILED'} ({time.monotonic() - began:.0f} s)", flush=True)
+    return good
 
 
 def count(report: Path) -> Counter[str]:
@@ -56,7 +69,10 @@ def run_tests(arguments: list[str], soak: bool) -> tuple[int, Counter[str]]:
     """Run pytest; returns its exit code and its counts, a run that broke off counting as one failure."""
     report = ROOT / ".jack" / "tests.xml"
     report.unlink(missing_ok=True)
-    chosen, limit = ([], SOAK_TIMEOUT) if soak else (["-m", "not soak"], TEST_TIMEOUT)
+    chosen, limit, all_of_them = (
+        ([], SOAK_TIMEOUT, SOAKS_LIMIT) if soak else (["-m", "not soak"], TEST_TIMEOUT, TESTS_LIMIT)
+    )
+    shared = [] if arguments or soak else [f"--numprocesses={WORKERS}"]
     command = [
         sys.executable,
         "-m",
@@ -66,11 +82,16 @@ def run_tests(arguments: list[str], soak: bool) -> tuple[int, Counter[str]]:
         f"--override-ini=faulthandler_timeout={limit + 60}",
         "--override-ini=faulthandler_exit_on_timeout=true",
         f"--junit-xml={report}",
+        *shared,
         *chosen,
         *arguments,
     ]
-    # A relative path among the arguments is meant from where the person stands.
-    code = subprocess.run(command, cwd=None if arguments else ROOT).returncode
+    try:
+        # A relative path among the arguments is meant from where the person stands.
+        code = subprocess.run(command, cwd=None if arguments else ROOT, timeout=all_of_them).returncode
+    except subprocess.TimeoutExpired:
+        print(f"The tests were stopped after {all_of_them / 60:.0f} minutes.", flush=True)
+        code = 1
     counts = count(report) if report.exists() else Counter()
     if code != 0 and not counts["failed"]:
         counts["failed"] += 1

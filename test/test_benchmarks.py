@@ -18,6 +18,8 @@ from jack_brain.policy import Policy, PolicyLimits
 from jack_contract.contract import default_contract
 from jack_contract.mirror import Mirror
 
+pytestmark = pytest.mark.timed
+
 
 @pytest.fixture(autouse=True)
 def scripts(monkeypatch):

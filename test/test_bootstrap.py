@@ -758,6 +758,19 @@ def test_checks_alone(checks: Callable[..., tuple[int, str]]) -> None:
     assert (code, out.splitlines()[-1]) == (1, "1 passed, 1 failed, 0 skipped")
 
 
+def test_what_hangs_is_stopped_and_said(
+    checks: Callable[..., tuple[int, str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Path("test_three.py").write_text("import time\ndef test_long(): time.sleep(60)\n")
+    Path("waits.py").write_text("import time\ntime.sleep(60)\n")
+    monkeypatch.setattr(check, "CHECKS", {"types": ["waits"]})
+    monkeypatch.setattr(check, "CHECK_LIMIT", 1)
+    monkeypatch.setattr(check, "TESTS_LIMIT", 5)
+    code, out = checks()
+    assert (code, out.splitlines()[-1]) == (1, "0 passed, 2 failed, 0 skipped")
+    assert "waits was stopped after 1 s." in out and "The tests were stopped after 0 minutes." in out
+
+
 def test_a_run_without_a_test_is_a_failure(checks: Callable[..., tuple[int, str]]) -> None:
     code, out = checks("-k", "nothing_has_this_name")
     assert (code, out.splitlines()[-1]) == (1, "0 passed, 1 failed, 0 skipped")

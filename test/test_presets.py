@@ -7,6 +7,8 @@ import pytest
 from jack_brain.network.presets import PRESETS
 from jack_contract.contract import default_contract
 
+pytestmark = pytest.mark.timed
+
 
 @pytest.fixture(autouse=True)
 def scripts(monkeypatch):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from math import sqrt
 from pathlib import Path
 
 from jack_contract.gait import Beat
@@ -23,11 +24,19 @@ ABLE = 0.5
 SURVIVAL = 0.02
 #: How much more he may err where he is told to go, as a share of what he erred by.
 TRACKING = 0.10
+#: An exam of 100 episodes errs by as much as may be lost: where it cannot tell, one of so many decides.
+SURE = 400
+#: It cannot tell what is nearer to what is allowed than so many standard errors.
+_DOUBT = 2.0
+#: That of a root mean square error over one episode, as a share of it; measured.
+_ERROR_SPREAD = 0.4
 #: Shares of episodes are sums of whole ones: what is lost is not more than allowed for being rounded.
 _ROUNDING = 1e-9
 #: Lives through an exam: what came of it.
 Exam = LocomotionConfig | TableExam
-Examiner = Callable[[Exam], Evaluation]
+#: Lets him, as he is by now, live through so many episodes of one; at a table it has its own number of trials.
+Examiner = Callable[[Exam, int], Evaluation]
+_EPISODES = 100
 
 
 class Gate:
@@ -45,23 +54,28 @@ class Gate:
             taught: the phase.
             told: what he was taught before; with the entry of the phase, where it goes on.
             entry: of the phase.
-            examine: lets him live through an exam, as he is then.
+            examine: holds an exam of him as he is then.
         """
         self._run, self._taught, self._examine = run, taught, examine
         self._transcript, self.entry, self._passed = told, entry, False
 
     def begin(self) -> None:
-        """Write down what he is to be taught; what he can already and nobody examined is examined now.
+        """Write down what he is to be taught, and how well he can what he was taught last, so that it is sure.
+
+        What he can already and nobody examined is examined now, too.
 
         Raises:
             JackError: the disk does not take it.
         """
         if self._transcript.entry(self._taught.name) is not self.entry:
             self._transcript.enter(self.entry)
-        for other in self._transcript.entries:
-            if other is not self.entry and other.phase not in other.scores:
+        before = [other for other in self._transcript.entries if other is not self.entry]
+        for other in before:
+            known = other.scores.get(other.phase)
+            if known is None or (other is before[-1] and not _is_sure(known)):
                 skill = phase(other.phase)
-                other.scores[other.phase] = scored(self._examine(exam_of(skill, skill, other.beat)))
+                task = exam_of(skill, skill, other.beat)
+                other.scores[other.phase] = scored(self._examine(task, SURE))
         self._note(ended="")
 
     @property
@@ -88,6 +102,8 @@ class Gate:
     def hold(self, step: int, beat: Beat | None) -> Evaluation:
         """Hold the exam of the phase, and those of all that he could before; the transcript says how it went.
 
+        What an exam cannot tell is asked again, in more episodes.
+
         Args:
             step: environment steps that he has learnt from.
             beat: that he walks at; None: the contract's.
@@ -95,20 +111,19 @@ class Gate:
         Returns:
             What came of the exam of the phase.
         """
-        taught, held = self._taught, dict[Exam, Evaluation]()
-
-        def examine(skill: Phase) -> Evaluation:
-            task = exam_of(skill, taught, beat)
-            if task not in held:  # two phases may have the same
-                held[task] = self._examine(task)
-            return held[task]
-
-        own = examine(taught)
-        self._passed = taught.passes(own)
+        skills = [self._taught, *map(phase, self.skills)]
+        tasks = {skill.name: exam_of(skill, self._taught, beat) for skill in skills}
+        held = {task: self._examine(task, _EPISODES) for task in dict.fromkeys(tasks.values())}  # two may be alike
+        doubted = [
+            tasks[name]
+            for name, before in self.skills.items()
+            if in_doubt(phase(name), before, scored(held[tasks[name]]))
+        ]
+        held |= {task: self._examine(task, SURE) for task in dict.fromkeys(doubted)}
+        own = held[tasks[self._taught.name]]
+        self._passed = self._taught.passes(own)
         self.entry.step, self.entry.beat = step, beat
-        self.entry.scores = {name: scored(examine(phase(name))) for name in self.skills} | {
-            taught.name: scored(own)
-        }
+        self.entry.scores = {name: scored(held[tasks[name]]) for name in (*self.skills, self._taught.name)}
         self.entry.forgot = forgotten(self.skills, self.entry.scores)
         self._note()
         return own
@@ -171,6 +186,33 @@ def forgotten(skills: Mapping[str, Score], now: Mapping[str, Score]) -> list[str
     """
     able = {name: before for name, before in skills.items() if before.survival >= ABLE}
     return [line for name, before in able.items() for line in _lost(phase(name), before, now[name])]
+
+
+def in_doubt(skill: Phase, before: Score, now: Score) -> bool:
+    """Whether chance may have decided if too much of a skill was lost; not where both exams were long.
+
+    Args:
+        skill: which.
+        before: as it was when its phase was over.
+        now: as it is.
+    """
+    if before.survival < ABLE or _is_sure(now):
+        return False
+    # Laplace's estimate: even of 100 of 100 one may fall the next time
+    share = (before.survived + now.survived + 1) / (before.episodes + now.episodes + 2)
+    scale = sqrt(1 / before.episodes + 1 / now.episodes)
+    lost = before.survival - now.survival - SURVIVAL
+    if abs(lost) < _DOUBT * scale * sqrt(share * (1 - share)):
+        return True
+    if lost > 0.0 or not skill.follows:
+        return False
+    pairs = ((before.velocity_error, now.velocity_error), (before.yaw_rate_error, now.yaw_rate_error))
+    return any(abs(error - (1 + TRACKING) * then) < _DOUBT * scale * _ERROR_SPREAD * then for then, error in pairs)
+
+
+def _is_sure(score: Score) -> bool:
+    """Whether an exam was long; that at a table has its own length."""
+    return score.episodes >= SURE or bool(score.done)
 
 
 def _lost(skill: Phase, before: Score, now: Score) -> list[str]:

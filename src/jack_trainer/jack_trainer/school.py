@@ -302,10 +302,10 @@ class School:
         """Duration of the gait cycle that he is taught to walk at by now [s]; None: the contract's."""
         return beat_of(self.learner, self._start)
 
-    def _evaluate(self, task: Exam) -> Evaluation:
+    def _evaluate(self, task: Exam, episodes: int) -> Evaluation:
         if isinstance(task, TableExam):
             return evaluate_at_table(self._policy(), self.contract, task)
-        return evaluate(PolicyActor(self._policy()), self.contract, task)
+        return evaluate(PolicyActor(self._policy()), self.contract, task, episodes)
 
     def _policy(self) -> bytes:
         """The file that robots would get by now."""

@@ -18,7 +18,7 @@ from jack_brain.policy import Policy, PolicyLimits
 from jack_contract.errors import JackError, PolicyError
 from jack_contract.gait import Beat
 from jack_launch.graphs import pretrained_policy
-from jack_trainer import course, progress_file, school, status, transcript
+from jack_trainer import course, forgetting, progress_file, school, status, transcript
 from jack_trainer.checkpoint import HELD, POLICY, checkpoints, newest_checkpoint, read_checkpoint
 from jack_trainer.course import Course
 from jack_trainer.evaluate import Evaluation, evaluate
@@ -79,6 +79,7 @@ def stand_in_exams(monkeypatch):
         return Evaluation(100, round(100 * share), 20.0, 60.0, found["error"], 0.1)
 
     monkeypatch.setattr(school, "evaluate", evaluate)
+    monkeypatch.setattr(forgetting, "SURE", 100)  # a share is what they say, without doubt
     return found
 
 
@@ -270,7 +271,7 @@ def test_a_tenth_more_he_may_err_where_it_counts(make_course, exams, monkeypatch
     )
     real = school.evaluate
 
-    def evaluate(decide, contract, task):
+    def evaluate(decide, contract, task, *_):
         exams["error"] = error if begun and task.still == 0.1 else 0.1
         begun.extend([1] * (task.still == 0.2))
         return real(decide, contract, task)
@@ -313,7 +314,8 @@ def test_a_phase_that_was_passed_on_the_way_is_passed_though_its_end_is_worse(ma
 @pytest.mark.slow
 def test_a_phase_that_really_ruins_him_is_not_published(tmp_path, monkeypatch):
     """Real exams of the brain that ships: who learns in steps a hundred times too long does not stand any more."""
-    monkeypatch.setattr(school, "evaluate", partial(evaluate, episodes=10))
+    monkeypatch.setattr(school, "evaluate", lambda decide, contract, task, _: evaluate(decide, contract, task, 10))
+    monkeypatch.setattr(forgetting, "SURE", 10)
     monkeypatch.setitem(
         PHASES,
         "more",
@@ -627,7 +629,7 @@ def sources(tmp_path, monkeypatch):
 
 def test_all_learners_follow_each_other_and_go_on_bit_for_bit(make_course, quick_lessons, sources, monkeypatch):
     tasks, evaluate = [], school.evaluate
-    monkeypatch.setattr(school, "evaluate", lambda d, c, task: tasks.append(task) or evaluate(d, c, task))
+    monkeypatch.setattr(school, "evaluate", lambda d, c, task, *_: tasks.append(task) or evaluate(d, c, task))
     phases = "walk,natural,clone,stand"
     spared = make_course(phase=phases, seed=3, **sources).run()
     walk, natural, clone, stand = transcript.read(spared.run).entries

@@ -5,7 +5,7 @@ import pytest
 from jack_contract.gait import Beat
 from jack_trainer import transcript
 from jack_trainer.evaluate import Evaluation
-from jack_trainer.forgetting import Gate, exam_of, forgotten, scored
+from jack_trainer.forgetting import SURE, Gate, exam_of, forgotten, in_doubt, scored
 from jack_trainer.phases import PHASES, phase
 from jack_trainer.tasks.lessons import EXAM, WALK_EXAM
 from jack_trainer.transcript import Entry, Score, Transcript
@@ -64,10 +64,12 @@ class Examiner:
     def __init__(self, **survived):
         self.survived, self.held = survived, []
 
-    def __call__(self, task):
+    def __call__(self, task, episodes):
         skill = "walk" if task.command != EXAM.command else "stand"
-        self.held.append((skill, task.beat))
-        return Evaluation(100, self.survived[skill], 20.0, 60.0, 0.1, 0.1)
+        self.held.append((skill, task.beat, episodes))
+        # a long exam goes as is said of it, or as the short one does
+        survived = self.survived.get(f"{skill}_{episodes}", self.survived[skill] * episodes // 100)
+        return Evaluation(episodes, survived, 20.0, 60.0, 0.1, 0.1)
 
 
 def gate(run, taught, examine, *before):
@@ -76,20 +78,21 @@ def gate(run, taught, examine, *before):
 
 
 def passed(name, survived=97, **more):
-    return Entry(phase=name, step=1000, ended="passed", scores={name: score(survived)}, **more)
+    known = score(4 * survived, yaw=0.1, episodes=SURE)
+    return Entry(phase=name, step=1000, ended="passed", scores={name: known}, **more)
 
 
 def test_the_outcome_is_on_disk_with_each_exam(tmp_path):
-    examine = Examiner(stand=90, walk=99)
+    examine = Examiner(stand=80, walk=99)
     held = gate(tmp_path, "walk", examine, passed("stand"))
     held.begin()
     assert [e.phase for e in transcript.read(tmp_path).entries] == ["stand", "walk"] and examine.held == []
-    assert held.guards and held.skills == {"stand": score()}
+    assert held.guards and held.skills["stand"].survived == 4 * 97
     assert held.hold(2000, None) == Evaluation(100, 99, 20.0, 60.0, 0.1, 0.1)
     walk = transcript.read(tmp_path).entries[1]
     assert (walk.step, walk.ended, walk.begun) == (2000, "", 1000) and len(walk.forgot) == 1
-    assert {name: one.survived for name, one in walk.scores.items()} == {"walk": 99, "stand": 90}
-    examine.survived["stand"] = 97
+    assert {name: one.survived for name, one in walk.scores.items()} == {"walk": 99, "stand": 80}
+    examine.survived["stand"] = 100
     held.hold(3000, None)
     held.end("passed")
     walk = transcript.read(tmp_path).entries[1]
@@ -97,11 +100,11 @@ def test_the_outcome_is_on_disk_with_each_exam(tmp_path):
 
 
 def test_what_two_skills_are_examined_by_alike_is_examined_once(tmp_path):
-    examine = Examiner(stand=97, walk=96)
+    examine = Examiner(stand=100, walk=80)
     held = gate(tmp_path, "natural", examine, passed("stand"), passed("walk", 99))
     held.begin()
     held.hold(2000, SLOW)
-    assert examine.held == [("walk", SLOW), ("stand", SLOW)]
+    assert examine.held == [("walk", SLOW, 100), ("stand", SLOW, 100)]
     natural = transcript.read(tmp_path).entries[-1]
     assert natural.beat == SLOW and natural.scores["walk"] == natural.scores["natural"]
     assert [line.split(":")[0] for line in natural.forgot] == ["walk"]  # against what walking was, not standing
@@ -111,10 +114,57 @@ def test_who_was_never_examined_is_before_he_can_forget(tmp_path):
     examine = Examiner(stand=80, walk=99)
     held = gate(tmp_path, "walk", examine, Entry(phase="stand", step=1000, beat=SLOW, ended="steps"))
     held.begin()
-    assert examine.held == [("stand", SLOW)] and held.skills["stand"].survived == 80
+    assert examine.held == [("stand", SLOW, SURE)] and held.skills["stand"].survived == 4 * 80
     assert held.beat_before == SLOW
     held.hold(2000, SLOW)
     assert held.entry.forgot == []
+
+
+@pytest.mark.parametrize(
+    ("now", "asked"),
+    [
+        (score(95, 0.1, 0.1), True),  # 0.02 of 100 are lost, and a standard error is 0.02
+        (score(91, 0.1, 0.1), True),
+        (score(88, 0.1, 0.1), False),  # 0.09
+        (score(100, 0.05, 0.05), False),  # surely nothing
+        (score(100, 0.1, 0.102), True),  # 0.11 is allowed: 0.102 is within two standard errors of it, 0.009
+        (score(100, 0.05, 0.118), True),
+        (score(100, 0.05, 0.2), False),
+        (score(4 * 95, 0.1, 0.1, 400), False),  # it is long already
+    ],
+)
+def test_what_a_short_exam_cannot_tell_is_in_doubt(now, asked):
+    assert in_doubt(phase("walk"), score(4 * 97, 0.1, 0.1, 400), now) == asked
+
+
+def test_where_he_gets_to_is_not_in_doubt_for_who_stands_nor_anything_of_who_could_not():
+    assert not in_doubt(phase("stand"), score(), score(100, 0.1, 0.22))
+    assert in_doubt(phase("walk"), score(), score(100, 0.1, 0.22))
+    assert not in_doubt(phase("walk"), score(49), score(47))
+
+
+@pytest.mark.parametrize(("sure", "lost"), [(389, 0), (379, 1)])
+def test_a_longer_exam_decides_where_the_short_one_cannot(tmp_path, sure, lost):
+    examine = Examiner(stand=100, walk=94, walk_400=sure)
+    held = gate(tmp_path, "natural", examine, passed("stand", 100), passed("walk"))
+    held.begin()
+    own = held.hold(2000, SLOW)
+    assert examine.held == [("walk", SLOW, 100), ("stand", SLOW, 100), ("walk", SLOW, SURE)]
+    scores = transcript.read(tmp_path).entries[-1].scores
+    assert (own.survived, scores["walk"].survived, scores["natural"].survived) == (sure, sure, sure)
+    assert (len(held.entry.forgot), scores["stand"].episodes) == (lost, 100)
+
+
+def test_what_he_was_taught_last_is_measured_anew_before_he_can_forget(tmp_path):
+    examine = Examiner(stand=90, walk=98)
+    stand, walk = (Entry(phase=name, ended="passed", scores={name: score(95)}) for name in ("stand", "walk"))
+    held = gate(tmp_path, "natural", examine, stand, walk)
+    held.begin()
+    assert examine.held == [("walk", None, SURE)]  # what standing was he may have changed since
+    assert (held.skills["walk"].survived, held.skills["stand"]) == (4 * 98, score(95))
+    again = Gate(tmp_path, PHASES["natural"], transcript.read(tmp_path), held.entry, examine)
+    again.begin()
+    assert len(examine.held) == 1
 
 
 def test_the_first_phase_has_nothing_to_forget(tmp_path):
