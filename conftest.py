@@ -6,9 +6,9 @@ import contextlib
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 import pytest
+from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 
 from jack_contract.testing import ros_domain as jack_domain
@@ -53,6 +53,7 @@ def is_in_real_time(file: Path) -> bool:
     return any(word in text for word in ("mark.ros", "ros_domain", "mark.timed"))
 
 
-def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> OneInRealTime:
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> OneInRealTime:
     """Where tests are shared out, it is done so."""
     return OneInRealTime(config, log)
