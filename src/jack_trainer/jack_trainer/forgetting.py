@@ -60,23 +60,32 @@ class Gate:
         self._transcript, self.entry, self._passed = told, entry, False
 
     def begin(self) -> None:
-        """Write down what he is to be taught, and how well he can what he was taught last, so that it is sure.
+        """Write down what he is to be taught, and how well he can what he was taught before.
 
-        What he can already and nobody examined is examined now, too.
+        What nobody examined is examined now, and what he was taught last in so many episodes that it is sure.
 
         Raises:
             JackError: the disk does not take it.
         """
         if self._transcript.entry(self._taught.name) is not self.entry:
             self._transcript.enter(self.entry)
-        before = [other for other in self._transcript.entries if other is not self.entry]
-        for other in before:
-            known = other.scores.get(other.phase)
-            if known is None or (other is before[-1] and not _is_sure(known)):
-                skill = phase(other.phase)
-                task = exam_of(skill, skill, other.beat)
-                other.scores[other.phase] = scored(self._examine(task, SURE))
+        for other, episodes in self.unmeasured.items():
+            skill = phase(other)
+            entry = self._transcript.entry(other)
+            assert entry is not None
+            entry.scores[other] = scored(self._examine(exam_of(skill, skill, entry.beat), episodes))
         self._note(ended="")
+
+    @property
+    def unmeasured(self) -> dict[str, int]:
+        """Of which skills an exam is due before he is taught anything, and of how many episodes."""
+        before = [other for other in self._transcript.entries if other.phase != self._taught.name]
+        known = {other.phase: other.scores.get(other.phase) for other in before}
+        due = {name: _EPISODES for name, score in known.items() if score is None}
+        last = known[before[-1].phase] if before else None
+        if last is not None and last.survival >= ABLE and not _is_sure(last):
+            due[before[-1].phase] = SURE
+        return due
 
     @property
     def skills(self) -> dict[str, Score]:

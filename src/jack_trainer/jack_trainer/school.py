@@ -110,6 +110,9 @@ class School:
     def run(self, should_stop: Callable[[], bool] = lambda: False) -> TrainResult:
         """Train until the phase is passed, its steps are used up, or somebody says stop; checkpoints last."""
         self._save_options()
+        if due := self.gate.unmeasured:
+            exams = ", ".join(f"{name} in {episodes} episodes" for name, episodes in due.items())
+            self.listener.on_news(f"Before he learns, what he can is measured: {exams}.")
         self.gate.begin()
         diary = Diary(self.run_folder, self.listener, self.phase.learner, self.step)
         saved, reason, evaluation = self.seconds, "steps", None

@@ -114,7 +114,7 @@ def test_who_was_never_examined_is_before_he_can_forget(tmp_path):
     examine = Examiner(stand=80, walk=99)
     held = gate(tmp_path, "walk", examine, Entry(phase="stand", step=1000, beat=SLOW, ended="steps"))
     held.begin()
-    assert examine.held == [("stand", SLOW, SURE)] and held.skills["stand"].survived == 4 * 80
+    assert examine.held == [("stand", SLOW, 100)] and held.skills["stand"].survived == 80
     assert held.beat_before == SLOW
     held.hold(2000, SLOW)
     assert held.entry.forgot == []
@@ -158,7 +158,9 @@ def test_a_longer_exam_decides_where_the_short_one_cannot(tmp_path, sure, lost):
 def test_what_he_was_taught_last_is_measured_anew_before_he_can_forget(tmp_path):
     examine = Examiner(stand=90, walk=98)
     stand, walk = (Entry(phase=name, ended="passed", scores={name: score(95)}) for name in ("stand", "walk"))
+    assert gate(tmp_path, "natural", examine, Entry(phase="walk", scores={"walk": score(49)})).unmeasured == {}
     held = gate(tmp_path, "natural", examine, stand, walk)
+    assert held.unmeasured == {"walk": SURE}
     held.begin()
     assert examine.held == [("walk", None, SURE)]  # what standing was he may have changed since
     assert (held.skills["walk"].survived, held.skills["stand"]) == (4 * 98, score(95))

@@ -449,7 +449,7 @@ def test_one_file_that_fails_does_not_stop_the_others(tmp_path, robot):
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "walk.json").write_text(walk(1.0))
     files = [*(tmp_path / name for name in names), tmp_path / "other" / "walk.json"]
-    console = Console(record=True, width=80, file=(tmp_path / "said").open("w"))
+    console = Console(record=True, width=240, file=(tmp_path / "said").open("w"))
     order = command.Order(tmp_path / "out", terms="free [for] any use")
     assert command.retarget_files(files, order, console) == 2
     said = " ".join(console.export_text().split())
