@@ -1,16 +1,19 @@
-"""Walking like a person: the gait of phase 1 and what style makes of it, both held against one clip, and the exam.
+"""Walking like a person: the gait before and after a run's phase with a clip, held against that clip, and the exam.
 
-    python natural.py --walker ../runs/...-walk --clip walk.bvh --speed 1.5
+    ./jack train --phases stand,walk,natural --clips motions/walk.safetensors
+    python benchmarks/natural.py runs/...-stand-walk-natural
 
-A walker that passes his exam goes on learning, with a judge of style (`jack_trainer/rl/amp.py`) and one clip of a
-person. Before and after he is asked to walk as fast as the clip does, unpushed, and what he does is held against
-it, joint by joint and cycle by cycle. Each difference is to be at most half of what it was, the exam of walking is
-still to be passed, and all of it within half an hour on two cores. A film shows all three side by side.
+He is asked to walk as fast as the clip does, unpushed, and what he does is held against it, joint by joint and
+cycle by cycle (`jack_trainer.style`, which writes a film of all three side by side into the run's folder). Of each
+difference at most half is to be left, unless there was none to speak of; the exam of walking is still to be passed,
+with a seed that no training saw; and the phase is not to take more than half an hour.
+
+Ends with 0 if all of that is so.
 """
 
 from __future__ import annotations
 
-import time
+import sys
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,141 +24,101 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
+from trials import EXAM_SEED
+from tyro.conf import Positional
 
 if TYPE_CHECKING:  # torch is loaded by who trains
-    from jack_brain.network.brain import Brain
-    from jack_trainer.imitation.mocap.motion import MotionClip
-    from jack_trainer.imitation.similarity import Gait
-    from jack_trainer.rl.amp import AMP
+    from jack_trainer.evaluate import Evaluation
+    from jack_trainer.style import Style
+    from jack_trainer.transcript import Entry
 
-#: A difference is to be less by this share of what it was.
-AIM = 0.5
-#: Of the exam; trainings examine themselves with another.
-EXAM_SEED = 20_261
-#: Seconds between two lines that say how it goes.
-_INTERVAL = 30.0
-#: So many control periods of each are filmed.
-_FILMED = 300
+#: Of what he differed by, at least this share is to be gone, in at most this time [s].
+AIM, LIMIT = 0.5, 1800.0
+#: A figure that was as near to the clip's as this before, as a share of it, was right by chance.
+RIGHT = 0.05
 
 
 @dataclass(frozen=True)
 class Options:
     """What to measure."""
 
-    #: a run that taught him to walk
-    walker: Path
-    #: a recording of a person who walks
-    clip: Path
-    #: how many times faster than recorded it is played
-    speed: float = 1.5
-    #: environment steps
-    steps: int = 4_400_000
-    #: of everything random
-    seed: int = 0
-    #: simulations side by side
-    environments: int = 256
-    #: figures; the film gets the same name
+    #: a run whose last phase was learnt from a clip, after one of walking
+    run: Positional[Path]
+    #: of each exam
+    episodes: int = 400
+    #: where the figures go
     output: Path = Path(__file__).with_name("natural.json")
 
 
-def motion_of(path: Path, speed: float) -> MotionClip:
-    """The clip as Jack would do it."""
-    from jack_contract.contract import default_contract
-    from jack_trainer.imitation.mocap.body import load_body
-    from jack_trainer.imitation.mocap.reader import read_clip
-    from jack_trainer.imitation.mocap.retarget import retarget
-
-    return retarget(read_clip(path), load_body(), default_contract().robot, speed).motion
-
-
-def walker(run: Path) -> Brain:
-    """The brain that a run came to, as robots get it."""
-    from jack_brain.network.brain import Brain
-    from jack_contract.contract import default_contract
-    from jack_trainer import checkpoint as storage
-
-    brain = Brain(default_contract())
-    brain.load_state_dict(storage.newest_checkpoint(run / "checkpoints").part("average"))
-    return brain
-
-
-def train(options: Options, brain: Brain, motion: MotionClip) -> AMP:
-    """Learn style until the steps are used up."""
-    from jack_sim.batch import BatchWorld
-    from jack_sim.scene import TRAINING, load_model
-    from jack_trainer.phases import phase
-    from jack_trainer.rl.amp import AMP, AmpConfig
-    from jack_trainer.tasks.lessons import NATURAL
-    from jack_trainer.tasks.locomotion import Locomotion
-
-    world = BatchWorld(load_model(TRAINING), brain.contract.robot, options.environments)
-    environment = Locomotion(world, brain.contract, NATURAL, options.seed)
-    learner = AMP(brain, environment, [motion], AmpConfig(), phase("walk").ppo, options.seed)
-    begun, told, step = time.monotonic(), time.monotonic(), 0
-    while step < options.steps:
-        learner.progress = step / options.steps
-        learner.iterate()
-        step += learner.samples
-        if time.monotonic() - told > _INTERVAL:
-            told = time.monotonic()
-            print(
-                f"{told - begun:5.0f} s, {step:,} steps, a cycle of {environment.gait.period:.2f} s, likeness "
-                f"{learner.episodes.terms.get('likeness', 0.0):.2f}, return {learner.episodes.mean_return:.1f}"
-            )
-    return learner
-
-
-def table(before: Gait, after: Gait, clip: Gait) -> Table:
+def table(style: Style) -> Table:
     """A row for each figure."""
-    was, now = before.difference(clip), after.difference(clip)
     shown = Table(title="How alike", box=box.SIMPLE_HEAD)
-    for head in ("", "clip", "phase 1", "natural", "difference was", "is", "better by"):
+    for head in ("", "clip", "before", "now", "nearer by"):
         shown.add_column(Text(head), justify="right" if head else "left")
-    for name, share in now.improvement(was).items():
-        gaits = [getattr(gait.figures, name, float("nan")) for gait in (clip, before, after)]
-        numbers = [*gaits, getattr(was, name), getattr(now, name)]
-        cells = ["-" if number != number else f"{number:.3g}" for number in numbers]
-        shown.add_row(name, *cells, Text(f"{share:.0%}", style="green" if share >= AIM else "red"))
+    for name, share in style.nearer.items():
+        cells = [f"{style.figures[who][name]:.3g}" if name in style.figures[who] else "-" for who in style.figures]
+        colour = "green" if share >= AIM else "yellow" if chance(style, name) else "red"
+        shown.add_row(name, *cells, Text(f"{share:.0%}", style=colour))
     return shown
 
 
-def main(options: Options) -> None:
-    """Train, compare, examine, film."""
-    from jack_trainer.evaluate import evaluate
-    from jack_trainer.imitation.side_by_side import write_side_by_side
-    from jack_trainer.imitation.similarity import courses_at, gait_at, gait_of
-    from jack_trainer.phases import phase
-    from jack_trainer.rl.acting import actor
-    from jack_trainer.tasks.reference import Reference
+def chance(style: Style, name: str) -> bool:
+    """Whether a figure was as the clip's already, before he had seen it."""
+    clip, before = (style.figures[who].get(name) for who in ("clip", "before"))
+    return clip is not None and before is not None and abs(before - clip) <= RIGHT * abs(clip)
 
-    motion, first = motion_of(options.clip, options.speed), actor(walker(options.walker))
-    brain, walk = walker(options.walker), phase("walk")
-    contract = brain.contract
-    clip = gait_of(motion, contract.robot)
-    speed = clip.figures.speed
-    before, begun = gait_at(first, contract, speed), time.monotonic()
-    learner = train(options, brain, motion)
-    seconds = time.monotonic() - begun
-    act, beat = actor(learner.average), learner.beat
-    after = gait_at(act, contract, speed, beat)
-    exam = evaluate(act, contract, replace(walk.exam, beat=beat), seed=EXAM_SEED)
-    courses = {
-        "phase 1": courses_at(first, contract, speed)[0],
-        "clip": Reference(motion, contract, _FILMED).qpos,
-        "natural": courses_at(act, contract, speed, beat)[0],
-    }
-    write_side_by_side(options.output.with_suffix(".webm"), courses, contract.robot.control_period)
-    Console().print(table(before, after, clip))
-    Console().print(f"{exam.survived} of {exam.episodes} on his feet, {exam.velocity_error:.2f} m/s,", end=" ")
-    Console().print(f"{exam.yaw_rate_error:.2f} rad/s: {'passed' if walk.passes(exam) else 'not passed'}")
-    found = {"clip": clip.figures, "before": before.figures, "after": after.figures, "exam": exam}
-    found |= {"was": before.difference(clip), "is": after.difference(clip)}
-    given = {name: getattr(options, name) for name in ("speed", "steps", "seed", "environments")}
-    told = {"clip_sha256": motion.info.source_sha256, "training_seconds": seconds, "beat": beat and asdict(beat)}
-    report = {name: asdict(figures) for name, figures in found.items()}
-    write_json(options.output, {**report, **given, **told, **circumstances(["mujoco", "torch"])})
+
+def exams(run: Path, entry: Entry, episodes: int) -> dict[str, Evaluation]:
+    """The exam of walking, of the policy that the phase began from and of the one that came of it."""
+    from jack_contract.contract import default_contract
+    from jack_trainer.checkpoint import policy_of
+    from jack_trainer.evaluate import evaluate
+    from jack_trainer.phases import phase
+    from jack_trainer.policy_actor import PolicyActor
+
+    found = {}
+    for who, step, beat in (("before", entry.begun, None), ("now", entry.step, entry.beat)):
+        actor = PolicyActor(policy_of(run / "checkpoints" / f"{step:012d}"))
+        exam = replace(phase("walk").exam, beat=beat)
+        found[who] = evaluate(actor, default_contract(), exam, episodes, EXAM_SEED)
+    return found
+
+
+def seconds(run: Path, entry: Entry) -> float:
+    """How long the phase took, exams and all [s]."""
+    from jack_trainer.checkpoint import read_checkpoint
+
+    began, ended = (
+        read_checkpoint(run / "checkpoints" / f"{step:012d}").numbers.seconds for step in (entry.begun, entry.step)
+    )
+    return ended - began
+
+
+def main(options: Options) -> int:
+    """Compare, examine, print, write JSON; returns the exit code."""
+    from jack_trainer.phases import phase
+    from jack_trainer.style import last_with_clips, write_style
+
+    entry = last_with_clips(options.run)
+    if entry is None:
+        sys.exit(f"{options.run} has learnt from no clip: ./jack train --phases stand,walk,natural --clips CLIP")
+    style, took = write_style(options.run), seconds(options.run, entry)
+    found = exams(options.run, entry, options.episodes)
+    console = Console()
+    console.print(table(style))
+    for who, exam in found.items():
+        console.print(
+            f"{who}: {exam.survived} of {exam.episodes} on his feet, {exam.velocity_error:.3f} m/s, "
+            f"{exam.yaw_rate_error:.3f} rad/s: {'passed' if phase('walk').passes(exam) else 'not passed'}"
+        )
+    console.print(f"{took / 60:.0f} minutes, {entry.step - entry.begun:,} steps")
+    figures = {"style": style.model_dump(), "exams": {who: asdict(exam) for who, exam in found.items()}}
+    told = {"seconds": took, "steps": entry.step - entry.begun, "beat": entry.beat and asdict(entry.beat)}
+    write_json(options.output, {**figures, **told, **circumstances(["mujoco", "torch"])})
+    nearer = all(share >= AIM or chance(style, name) for name, share in style.nearer.items())
+    return 0 if nearer and phase("walk").passes(found["now"]) and took <= LIMIT else 1
 
 
 if __name__ == "__main__":
     as_the_trainer()
-    main(tyro.cli(Options, description=__doc__))
+    sys.exit(main(tyro.cli(Options, description=__doc__)))

@@ -250,3 +250,14 @@ def test_with_another_sentence_the_table_is_the_same_and_the_thing_another():
             assert told.layout == other.layout and told.layout.held_out and told.start == other.start
             assert told.goal.skill is other.goal.skill is skill and told.goal != other.goal
     assert pairs.told(np.random.default_rng(3), planner, Skill.WAVE).goal.skill is Skill.WAVE
+
+
+def test_what_was_like_the_clip_by_chance_cannot_come_nearer():
+    from natural import chance
+
+    from jack_trainer.style import Style
+
+    figures = {who: {"arms": arms, "knees": 1.0} for who, arms in (("clip", 0.74), ("before", 0.76), ("now", 0.9))}
+    figures["before"]["knees"] = 0.4
+    style = Style(clip="walk", speed=1.0, figures=figures, nearer={"angles": 0.6, "arms": -7.0, "knees": 1.0})
+    assert [chance(style, name) for name in ("angles", "arms", "knees")] == [False, True, False]

@@ -5,7 +5,7 @@ import torch
 
 from jack_brain.chunk import KINDS, ChunkSpec, chunk_width, unread_columns
 from jack_brain.network.brain import Brain, Inputs
-from jack_brain.network.chunk_heads import BINS, FLOW_STEPS, chunk_head
+from jack_brain.network.chunk_heads import BINS, DEEDS, FLOW_STEPS, chunk_head
 from jack_contract.contract import default_contract
 from jack_contract.errors import JackError, ShapeError
 
@@ -102,6 +102,14 @@ def test_the_body_moves_a_chunk_though_the_answer_is_the_same(kind):
 def test_a_chunk_of_another_shape_is_named(kind):
     with pytest.raises(ShapeError, match=r"Chunk has shape \(2, 4, 2\); expected \(B, 4, 3\)"):
         head(kind).errors(torch.zeros(2, WIDTH + FELT), torch.zeros(2, 4, 2))
+
+
+def test_which_deed_he_was_told_is_read_from_the_answer_and_not_from_how_the_arms_move():
+    made, chunk = head("squared"), torch.zeros(2, 4, NUMBERS)
+    answer, felt = torch.randn(2, 1, WIDTH), torch.randn(2, FELT)
+    deed = made.errors(made.features(answer, felt), chunk)[3]
+    assert deed.shape == (2, DEEDS) and not torch.equal(deed[0], deed[1])
+    assert torch.equal(deed, made.errors(made.features(answer, felt + 1.0), chunk)[3])
 
 
 # -- in the brain

@@ -11,6 +11,7 @@ import torch
 
 from jack_brain.chunk import DARKNESS, ChunkSpec, arm_columns
 from jack_brain.network.brain import Brain, Inputs
+from jack_brain.network.chunk_heads import DEEDS
 from jack_contract.contract import default_contract
 from jack_contract.errors import JackError
 from jack_trainer.device import device_named
@@ -20,6 +21,7 @@ from jack_trainer.imitation.scenes import SceneSamples, map_scenes
 from jack_trainer.imitation.seeing import Seeing, SeeingConfig, spread_over
 from jack_trainer.imitation.withholding import at_rest
 from jack_trainer.learner import LearningError
+from jack_trainer.tasks.instructions import Goal, Skill, goals
 
 sys.path.insert(0, str(Path(__file__).parent))
 from sample_scenes import draw, said, scenes, spread
@@ -73,6 +75,18 @@ def test_each_time_another_of_the_sentences_for_a_goal_may_be_said(tables):
     samples = SceneSamples([tables], history=8, length=2)
     found = samples.take(np.full(200, 3), np.random.default_rng(0)).instruction
     assert len(np.unique(found, axis=0)) > 10
+
+
+def test_a_goal_is_a_kind_of_deed(tables):
+    rows, every = tables.rows.copy(), list(goals())
+    told = [Goal(Skill.PUSH_LEFT, "red", "cube"), Goal(Skill.WAVE), Goal(Skill.TOUCH, "blue", "ball")]
+    rows["goal"][:3] = [every.index(goal) for goal in told]
+    sentences = np.repeat(tables.sentences[:1], len(every), axis=0)
+    batch = SceneSamples([replace(tables, rows=rows, sentences=sentences)], 8, 3).take(
+        np.arange(3), np.random.default_rng(0)
+    )
+    assert [list(Skill)[number] for number in batch.deed] == [goal.skill for goal in told]
+    assert len(Skill) <= DEEDS
 
 
 def test_scenes_go_through_files_and_spoilt_ones_are_named(tables, tmp_path):
@@ -178,6 +192,7 @@ def test_learning_makes_the_loss_small(learn):
     for _ in range(11):
         last = learner.iterate()
     assert last["chunk"] < 0.85 * first["chunk"] and last["attention"] < first["attention"]
+    assert last["deed"] < 0.1 < first["deed"]  # all are told to touch
     assert last["samples_per_second"] > 0 and 0 <= last["waited_share"] < 1
     assert learner.samples == 320
 

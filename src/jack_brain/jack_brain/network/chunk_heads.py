@@ -18,6 +18,8 @@ _HIDDEN = 4
 PLACE_SIZE = 3
 #: A few centimetres are to weigh as much as the chunk does.
 _PLACE_GAIN = 5.0
+#: Kinds of deeds that it can be asked to tell apart.
+DEEDS = 8
 #: Steps of Euler's method from noise to a chunk.
 FLOW_STEPS = 5
 #: Values of a token, as in RT-2 (arXiv 2307.15818); Gato (arXiv 2205.06175) has 1024 ...
@@ -70,6 +72,7 @@ class ChunkHead(nn.Module):
         self.register_buffer("reads", reads)
         self.place = nn.Linear(inputs + width, PLACE_SIZE)
         self.progress = nn.Linear(inputs + width, 1)
+        self.deed = nn.Linear(width, DEEDS)
         nn.init.orthogonal_(self.out.weight, 0.1)
         nn.init.zeros_(self.out.bias)
 
@@ -88,7 +91,7 @@ class ChunkHead(nn.Module):
 
     def errors(
         self, features: Tensor, chunk: Tensor, generator: torch.Generator | None = None
-    ) -> tuple[Tensor, Tensor, Tensor]:
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """What is to be made small.
 
         Args:
@@ -98,13 +101,15 @@ class ChunkHead(nn.Module):
 
         Returns:
             Error of the chunk, (B,); where the named object is said to be, (B, 3) [m]; the progress before it is
-            squeezed to 0..1, (B, 1).
+            squeezed to 0..1, (B, 1); scores of the kinds of deeds that he may have been told, (B, DEEDS).
         """
         if chunk.shape[1:] != self.shape:
             raise ShapeError("Chunk", tuple(chunk.shape), f"(B, {self.shape[0]}, {self.shape[1]})")
         wanted = self.normaliser(chunk).flatten(1)
         place = self.place(features) / _PLACE_GAIN
-        return self.error(features, wanted, generator), place, self.progress(features)
+        # Of the trunk's answer alone: how the arm moves would tell, too, and nobody would have to listen.
+        deed = self.deed(features[:, -self.deed.in_features :])
+        return self.error(features, wanted, generator), place, self.progress(features), deed
 
     def place_error(self, told: Tensor, place: Tensor) -> Tensor:
         """Squared error of a place (B, 3) [m], (B,), in units that weigh as much as a chunk.

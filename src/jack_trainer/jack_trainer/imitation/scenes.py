@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,7 @@ from jack_contract.arrays import Float32
 from jack_contract.contract import Contract
 from jack_contract.errors import JackError
 from jack_trainer.imitation.samples import Rows, layout, map_rows, save_rows, windows
+from jack_trainer.tasks.instructions import Skill, goals
 
 #: Files of a folder of scenes.
 ROWS, PICTURES, SENTENCES = "rows.npy", "pictures.npy", "sentences.npy"
@@ -117,6 +119,8 @@ class SceneBatch:
     pixel: Float32
     #: (B, 1)
     done: Float32
+    #: which kind of deed it is, its number among the skills, (B,)
+    deed: NDArray[np.int64]
 
 
 class SceneSamples:
@@ -163,4 +167,11 @@ class SceneSamples:
             rows["place"][chosen],
             rows["pixel"][chosen],
             rows["done"][chosen][:, None],
+            _deeds()[rows["goal"][chosen]],
         )
+
+
+@cache
+def _deeds() -> NDArray[np.int64]:
+    """Which kind of deed each goal is, (G,)."""
+    return np.array([list(Skill).index(goal.skill) for goal in goals()])

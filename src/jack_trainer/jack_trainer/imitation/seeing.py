@@ -1,11 +1,12 @@
 """Seeing and understanding: what is seen and said becomes what the arms do, and nothing that was learnt is lost.
 
     L = E[chunk error] + c_p E[(place told - place)^2] + c_a E[surprise at where it is in the picture]
-        + c_d E[surprise at how much is done] + c_r E[KL(before || now)]
+        + c_d E[surprise at how much is done] + c_w E[surprise at what he was told to do] + c_r E[KL(before || now)]
 
 The first is that of the brain's chunk head. The next two ask where the named object is, which only a simulator
 tells (concurrent estimation, Ji et al. 2022, arXiv 2202.05481): a hand's way says little about a picture, a place
-says all. The last is rehearsal: on what he felt while he walked and stood, and on what his legs
+says all. Nor does it say much about a word: who was not asked which deed he was told pushed things between left and
+right. The last is rehearsal: on what he felt while he walked and stood, and on what his legs
 feel in these very scenes, the action and the value are to be those of the brain before. Now and then something is
 kept from him (`withholding.py`).
 """
@@ -64,10 +65,12 @@ class SeeingConfig:
     gradient_norm: float = 1.0
     #: how much of the average stays in each step
     memory: float = 0.998
-    #: weights of the place's error, of where it is in the picture, of how much is done, and of rehearsal
+    #: weights of the place's error, of where it is in the picture, of how much is done, of which deed he was told,
+    #: and of rehearsal
     place: float = 1.0
     attention: float = 0.3
     done: float = 0.1
+    deed: float = 0.1
     rehearsal: float = 1.0
     #: samples of each step that are rehearsed from walking, beside those of the scenes
     rehearsed: int = 64
@@ -94,8 +97,9 @@ class _Batch:
     """What one step learns from, as tensors."""
 
     seen: dict[str, Tensor]
-    #: which samples have both picture and sentence, and which show a body at rest, (B,)
+    #: which samples have both picture and sentence, which a sentence, and which show a body at rest, (B,)
     whole: Tensor
+    heard: Tensor
     still: Tensor
     #: of walking: frames (R, H, D) and command (R, 3)
     walking: tuple[Tensor, Tensor] | None
@@ -104,7 +108,7 @@ class _Batch:
 
 
 #: What is measured, in this order.
-_MEASURED = ("chunk", "place", "attention", "done", "rehearsal")
+_MEASURED = ("chunk", "place", "attention", "done", "deed", "rehearsal")
 
 
 class Seeing:
@@ -252,7 +256,7 @@ class Seeing:
         assert head is not None
         features, _ = _answer(average, seen)
         error = (head.normaliser(head(features)[0]) - head.normaliser(seen["chunk"])).square().mean().sqrt()
-        _, place, _ = head.errors(features, seen["chunk"], self._generator(0))
+        _, place, _, _ = head.errors(features, seen["chunk"], self._generator(0))
         miss = (place - seen["place"]).norm(dim=-1)
         return {"held_out_chunk": float(error), "held_out_place": float(miss.nanmedian())}
 
@@ -270,7 +274,7 @@ class Seeing:
         blind, deaf, still = drawn[0] < config.blind, drawn[1] < config.deaf, drawn[2] < config.still
         withhold(seen, blind, deaf)
         still &= seen["place"].isfinite().all(dim=-1)
-        return _Batch(seen, ~(blind | deaf), still, self._walked(random), int(random.integers(2**62)))
+        return _Batch(seen, ~(blind | deaf), ~deaf, still, self._walked(random), int(random.integers(2**62)))
 
     def _walked(self, random: np.random.Generator) -> tuple[Tensor, Tensor] | None:
         if self._walking is None or not len(self._walking) or not self.config.rehearsed:
@@ -322,7 +326,7 @@ class Seeing:
         frames = seen["proprioception"]
         felt = torch.where(batch.still[rows, None, None], at_rest(frames, self._speeds), frames)
         features, scores = _answer(self.brain, seen | {"proprioception": felt})
-        error, place, done = head.errors(features, seen["chunk"], generator)
+        error, place, done, deed = head.errors(features, seen["chunk"], generator)
         named = batch.whole[rows] & seen["place"].isfinite().all(dim=-1)
         placed = head.place_error(place, seen["place"].nan_to_num())
         parts = [
@@ -330,9 +334,10 @@ class Seeing:
             _mean(placed, named),
             _mean(*self._surprise(scores, seen["pixel"], batch.whole[rows])),
             functional.binary_cross_entropy_with_logits(done, seen["done"]),
+            _mean(functional.cross_entropy(deed, seen["deed"], reduction="none"), batch.heard[rows]),
             self._rehearsal(frames, batch.walking, piece, pieces),
         ]
-        weights = (1.0, config.place, config.attention, config.done, config.rehearsal)
+        weights = (1.0, config.place, config.attention, config.done, config.deed, config.rehearsal)
         loss = torch.stack([weight * term for weight, term in zip(weights, parts, strict=True)]).sum()
         return loss, torch.stack(parts).detach()
 
