@@ -16,6 +16,7 @@ from jack_trainer.phases import Phase, phase
 from jack_trainer.policy_actor import PolicyActor
 from jack_trainer.scorecard import Score, scorecard
 from jack_trainer.table_exam import evaluate_at_table
+from jack_trainer.tasks.lessons import at_beat
 
 
 @dataclass(frozen=True)
@@ -77,7 +78,7 @@ def examine(path: Path, episodes: int = 100, seed: int = 1, worlds: bool = False
     contract = default_contract()
     policy = Policy.load(path, contract)
     taught = phase(policy.phase)
-    exam = replace(taught.exam, beat=policy.beat)
+    exam = at_beat(taught.exam, policy.beat)
     card = scorecard(PolicyActor(path), contract, exam, episodes, seed) if worlds else None
     if taught.table is not None:
         table = replace(taught.table, trials=episodes)

@@ -15,7 +15,7 @@ from jack_contract.gait import Beat
 from jack_trainer import transcript
 from jack_trainer.evaluate import Evaluation
 from jack_trainer.phases import Phase, phase
-from jack_trainer.tasks.lessons import LocomotionConfig, TableExam
+from jack_trainer.tasks.lessons import LocomotionConfig, TableExam, at_beat
 from jack_trainer.transcript import Entry, Examined, Score, Transcript
 
 #: Who fell more often than that could not do it yet: chance decides how often he does, and nothing is lost.
@@ -180,10 +180,10 @@ def exam_of(skill: Phase, taught: Phase, beat: Beat | None) -> Exam:
         taught: what he was taught last.
         beat: that he walks at; None: the contract's.
     """
-    exam = skill.exam
     if skill.table is not None:
         return skill.table
-    return replace(exam, alarm=exam.episode if taught.exam.alarm else 0.0, beat=beat)
+    exam = at_beat(skill.exam, beat)
+    return replace(exam, alarm=exam.episode if taught.exam.alarm else 0.0)
 
 
 def forgotten(skills: Mapping[str, Score], now: Mapping[str, Score]) -> list[str]:

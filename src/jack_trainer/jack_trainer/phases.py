@@ -15,7 +15,16 @@ from jack_trainer.imitation.seeing import SeeingConfig
 from jack_trainer.rl.amp import AmpConfig
 from jack_trainer.rl.ppo import PPOConfig
 from jack_trainer.tasks.instructions import Skill
-from jack_trainer.tasks.lessons import EXAM, NATURAL, STAND, WALK, WALK_EXAM, LocomotionConfig, TableExam
+from jack_trainer.tasks.lessons import (
+    EXAM,
+    NATURAL,
+    NATURAL_EXAM,
+    STAND,
+    WALK,
+    WALK_EXAM,
+    LocomotionConfig,
+    TableExam,
+)
 
 
 @dataclass(frozen=True)
@@ -136,7 +145,7 @@ PHASES: dict[str, Phase] = {
     "natural": Phase(
         "natural",
         NATURAL,
-        WALK_EXAM,
+        NATURAL_EXAM,
         PPOConfig(last_divergence=0.004),
         steps=3_000_000,
         survival=0.95,

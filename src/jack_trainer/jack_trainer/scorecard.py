@@ -147,7 +147,9 @@ def scorecard(
             rows += [_score(f"nominal: {name}", np.nan, moments, belongs) for name, belongs in BUCKETS.items()]
     if walks:
         for place in SURROUNDINGS[:2]:
-            found, moments = _live(actor, contract, replace(task, command=_STILL), place, episodes, seed)
+            found, moments = _live(
+                actor, contract, replace(task, command=_STILL, straight=0.0), place, episodes, seed
+            )
             rows.append(_score(f"{place.name}, idle", found.survival, moments))
     return Scorecard(rows, evaluations[own])
 

@@ -27,6 +27,7 @@ from jack_trainer.files import replace_file
 from jack_trainer.page import command_line
 from jack_trainer.policy_actor import PolicyActor
 from jack_trainer.scorecard import scorecard
+from jack_trainer.tasks.lessons import at_beat
 
 #: The size that ships, and so the name of its files.
 SIZE = "nano"
@@ -77,7 +78,8 @@ def ship(run: Path, into: Path) -> Path:
 
 
 def _known(policy: Policy, command: str, exam: ExamResult) -> dict[str, Any]:
-    card = scorecard(PolicyActor(exam.policy), policy.contract, exam.phase.exam, EPISODES, SEED)
+    task = at_beat(exam.phase.exam, policy.beat)
+    card = scorecard(PolicyActor(exam.policy), policy.contract, task, EPISODES, SEED)
     return {
         "sha256": policy.sha256,
         "contract_digest": policy.contract.digest,

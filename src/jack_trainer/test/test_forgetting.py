@@ -56,6 +56,9 @@ def test_an_exam_is_held_with_the_reflexes_and_at_the_beat_of_the_policy():
     told = exam_of(stand, walk, SLOW)
     assert (told.alarm, told.beat, told.command) == (EXAM.episode, SLOW, EXAM.command)
     assert replace(told, alarm=0.0, beat=None) == EXAM
+    assert exam_of(walk, walk, SLOW) == replace(WALK_EXAM, beat=SLOW)
+    paced = exam_of(phase("natural"), phase("natural"), SLOW)
+    assert (paced.straight, paced.straight_speed, paced.command) == (0.5, (1.0, 1.0), WALK_EXAM.command)
 
 
 class Examiner:
@@ -101,13 +104,13 @@ def test_the_outcome_is_on_disk_with_each_exam(tmp_path):
 
 def test_what_two_skills_are_examined_by_alike_is_examined_once(tmp_path):
     examine = Examiner(stand=100, walk=80)
-    held = gate(tmp_path, "natural", examine, passed("stand"), passed("walk", 99))
+    held = gate(tmp_path, "clone", examine, passed("stand"), passed("walk", 99))
     held.begin()
     held.hold(2000, SLOW)
     assert examine.held == [("walk", SLOW, 100), ("stand", SLOW, 100)]
-    natural = transcript.read(tmp_path).entries[-1]
-    assert natural.beat == SLOW and natural.scores["walk"] == natural.scores["natural"]
-    assert [line.split(":")[0] for line in natural.forgot] == ["walk"]  # against what walking was, not standing
+    clone = transcript.read(tmp_path).entries[-1]
+    assert clone.beat == SLOW and clone.scores["walk"] == clone.scores["clone"]
+    assert [line.split(":")[0] for line in clone.forgot] == ["walk"]  # against what walking was, not standing
 
 
 def test_who_was_never_examined_is_before_he_can_forget(tmp_path):
@@ -146,12 +149,12 @@ def test_where_he_gets_to_is_not_in_doubt_for_who_stands_nor_anything_of_who_cou
 @pytest.mark.parametrize(("sure", "lost"), [(389, 0), (379, 1)])
 def test_a_longer_exam_decides_where_the_short_one_cannot(tmp_path, sure, lost):
     examine = Examiner(stand=100, walk=94, walk_400=sure)
-    held = gate(tmp_path, "natural", examine, passed("stand", 100), passed("walk"))
+    held = gate(tmp_path, "clone", examine, passed("stand", 100), passed("walk"))
     held.begin()
     own = held.hold(2000, SLOW)
     assert examine.held == [("walk", SLOW, 100), ("stand", SLOW, 100), ("walk", SLOW, SURE)]
     scores = transcript.read(tmp_path).entries[-1].scores
-    assert (own.survived, scores["walk"].survived, scores["natural"].survived) == (sure, sure, sure)
+    assert (own.survived, scores["walk"].survived, scores["clone"].survived) == (sure, sure, sure)
     assert (len(held.entry.forgot), scores["stand"].episodes) == (lost, 100)
 
 

@@ -91,6 +91,15 @@ WALK = LocomotionConfig(
 #: feet are lifted and joints are held counts the less for it. He sees the arms, which are therefore nobody else's.
 NATURAL = replace(WALK, straight=0.5, curriculum=0.5, busy=0.0, weights=RewardWeights(clearance=1.0, pose=-0.1))
 WALK_EXAM = replace(EXAM, command=_VELOCITIES, alarm=EXAM.episode, randomization=replace(ON, **_EXAM_PUSHES))
+#: Half of what he is told is to walk straight ahead as fast as the clip does, see `at_beat`: one passed the exam of
+#: walking, where that is hardly ever asked, and fell whenever he walked so for ten seconds.
+NATURAL_EXAM = replace(WALK_EXAM, straight=0.5)
+
+
+def at_beat(exam: LocomotionConfig, beat: Beat | None) -> LocomotionConfig:
+    """An exam for who walks at a beat; None: the contract's. Straight ahead is then as fast as the beat's speed."""
+    pace = (beat.speed, beat.speed) if beat and exam.straight else exam.straight_speed
+    return replace(exam, beat=beat, straight_speed=pace)
 
 
 @dataclass(frozen=True)
