@@ -89,7 +89,15 @@ WALK = LocomotionConfig(
 )
 #: To walk like somebody, at his beat, for who walks already; how it is to look, a judge of style says, and how high
 #: feet are lifted and joints are held counts the less for it. He sees the arms, which are therefore nobody else's.
-NATURAL = replace(WALK, straight=0.5, curriculum=0.5, busy=0.0, weights=RewardWeights(clearance=1.0, pose=-0.1))
+#: Who is told something else every 4 s never learns what adds up over a long way ahead.
+NATURAL = replace(
+    WALK,
+    command_interval=8.0,
+    straight=0.5,
+    curriculum=0.5,
+    busy=0.0,
+    weights=RewardWeights(clearance=1.0, pose=-0.1),
+)
 WALK_EXAM = replace(EXAM, command=_VELOCITIES, alarm=EXAM.episode, randomization=replace(ON, **_EXAM_PUSHES))
 #: Half of what he is told is to walk straight ahead as fast as the clip does, see `at_beat`: one passed the exam of
 #: walking, where that is hardly ever asked, and fell whenever he walked so for ten seconds.
