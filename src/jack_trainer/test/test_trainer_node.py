@@ -20,7 +20,7 @@ from jack_trainer.checkpoint import HELD, POLICY, checkpoints
 
 pytestmark = [pytest.mark.ros, pytest.mark.slow]
 LATCHED = QoSProfile(depth=20, durability=DurabilityPolicy.TRANSIENT_LOCAL, reliability=ReliabilityPolicy.RELIABLE)
-PATIENCE = 240.0
+PATIENCE = 280.0
 
 
 class Robot:
