@@ -148,7 +148,7 @@ PHASES: dict[str, Phase] = {
         NATURAL_EXAM,
         PPOConfig(last_divergence=0.004),
         steps=3_000_000,
-        survival=0.95,
+        survival=0.85,
         velocity_error=0.2,
         yaw_rate_error=0.25,
         noise=0.5,

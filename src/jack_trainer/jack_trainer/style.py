@@ -66,7 +66,7 @@ def write_style(run: Path) -> Style:
     clip, asked = gait_of(motion, robot), round(gait_of(motion, robot).figures.speed, 2)
     courses = {"clip": Reference(motion, contract, round(_LONG / period)).qpos}
     gaits = {"clip": clip}
-    for words, path in (("before", _policy_before(run, entry)), ("now", find_policy(run, run.parent))):
+    for words, path in (("before", policy_before(run, entry)), ("now", find_policy(run, run.parent))):
         policy = Policy.load(path, contract, PolicyLimits(period_share=100.0))
         walked = courses_at(PolicyActor(path), contract, asked, policy.beat)
         courses[words] = walked[0]
@@ -94,7 +94,7 @@ def _clip(run: Path, entry: Entry) -> MotionClip:
     raise JackError(f"The clips of {run.name} are not there any more: {', '.join(entry.clips.values())}.")
 
 
-def _policy_before(run: Path, entry: Entry) -> Path:
+def policy_before(run: Path, entry: Entry) -> Path:
     """The policy that a phase began from, in this run or where the run began from."""
     inside = run / "checkpoints" / f"{entry.begun:012d}"
     outside = Path(str(progress_file.options(run).get("parent") or ""))
