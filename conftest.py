@@ -43,7 +43,7 @@ class OneInRealTime(LoadScopeScheduling):
 
     def _split_scope(self, nodeid: str) -> str:
         file = nodeid.partition("::")[0]
-        return "in real time" if is_in_real_time(Path(self.config.rootpath / file)) else file
+        return "in real time" if is_in_real_time(self.config.rootpath / file) else file
 
 
 @cache

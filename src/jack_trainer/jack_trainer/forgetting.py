@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from itertools import takewhile
 from math import sqrt
 from pathlib import Path
 
@@ -69,20 +70,19 @@ class Gate:
         """
         if self._transcript.entry(self._taught.name) is not self.entry:
             self._transcript.enter(self.entry)
-        for other, episodes in self.unmeasured.items():
-            skill = phase(other)
-            entry = self._transcript.entry(other)
-            assert entry is not None
-            entry.scores[other] = scored(self._examine(exam_of(skill, skill, entry.beat), episodes))
+        due = self.unmeasured
+        for other in self._transcript.entries:
+            if other.phase in due:
+                task = exam_of(phase(other.phase), phase(other.phase), other.beat)
+                other.scores[other.phase] = scored(self._examine(task, due[other.phase]))
         self._note(ended="")
 
     @property
     def unmeasured(self) -> dict[str, int]:
         """Of which skills an exam is due before he is taught anything, and of how many episodes."""
-        before = [other for other in self._transcript.entries if other.phase != self._taught.name]
-        known = {other.phase: other.scores.get(other.phase) for other in before}
-        due = {name: _EPISODES for name, score in known.items() if score is None}
-        last = known[before[-1].phase] if before else None
+        before = list(takewhile(lambda other: other.phase != self._taught.name, self._transcript.entries))
+        due = {other.phase: _EPISODES for other in before if other.phase not in other.scores}
+        last = before[-1].scores.get(before[-1].phase) if before else None
         if last is not None and last.survival >= ABLE and not _is_sure(last):
             due[before[-1].phase] = SURE
         return due
@@ -215,13 +215,23 @@ def in_doubt(skill: Phase, before: Score, now: Score) -> bool:
         return True
     if lost > 0.0 or not skill.follows:
         return False
-    pairs = ((before.velocity_error, now.velocity_error), (before.yaw_rate_error, now.yaw_rate_error))
-    return any(abs(error - (1 + TRACKING) * then) < _DOUBT * scale * _ERROR_SPREAD * then for then, error in pairs)
+    return any(
+        abs(error - (1 + TRACKING) * then) < _DOUBT * scale * _ERROR_SPREAD * then
+        for _, then, error in _errors(before, now)
+    )
 
 
 def _is_sure(score: Score) -> bool:
     """Whether an exam was long; that at a table has its own length."""
     return score.episodes >= SURE or bool(score.done)
+
+
+def _errors(before: Score, now: Score) -> tuple[tuple[str, float, float], ...]:
+    """What he erred by and errs by, each with its unit."""
+    return (
+        ("m/s", before.velocity_error, now.velocity_error),
+        ("rad/s", before.yaw_rate_error, now.yaw_rate_error),
+    )
 
 
 def _lost(skill: Phase, before: Score, now: Score) -> list[str]:
@@ -231,11 +241,7 @@ def _lost(skill: Phase, before: Score, now: Score) -> list[str]:
             f"{skill.name}: {now.survival:.0%} of the episodes end on his feet, {before.survival:.0%} did "
             f"(allowed: {SURVIVAL:.0%} less)"
         )
-    errors = (
-        ("m/s", before.velocity_error, now.velocity_error),
-        ("rad/s", before.yaw_rate_error, now.yaw_rate_error),
-    )
-    for unit, then, error in errors if skill.follows else ():
+    for unit, then, error in _errors(before, now) if skill.follows else ():
         if not error <= then * (1.0 + TRACKING) + _ROUNDING:
             lines.append(
                 f"{skill.name}: he errs by {error:.3f} {unit}, it was {then:.3f} (allowed: {TRACKING:.0%} more)"
