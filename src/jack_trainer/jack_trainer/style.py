@@ -25,7 +25,7 @@ from jack_trainer.files import write_json
 from jack_trainer.film import PATIENCE
 from jack_trainer.imitation.mocap.motion import MotionClip, load_motion
 from jack_trainer.imitation.side_by_side import write_side_by_side
-from jack_trainer.imitation.similarity import FREE, Gait, Walk, courses_at, gait_of
+from jack_trainer.imitation.similarity import courses_at, gait_in, gait_of
 from jack_trainer.policy_actor import PolicyActor
 from jack_trainer.tasks.reference import Reference
 from jack_trainer.transcript import Entry
@@ -70,7 +70,7 @@ def write_style(run: Path) -> Style:
         policy = Policy.load(path, contract, PolicyLimits(period_share=100.0))
         walked = courses_at(PolicyActor(path), contract, asked, policy.beat)
         courses[words] = walked[0]
-        gaits[words] = Gait([Walk(course[:, FREE:], course[:, :2], period) for course in walked], robot)
+        gaits[words] = gait_in(walked, contract)
     nearer = gaits["now"].difference(clip).improvement(gaits["before"].difference(clip))
     figures = {words: asdict(gait.figures) for words, gait in gaits.items()}
     style = Style(clip=motion.info.name, speed=asked, figures=figures, nearer=nearer)

@@ -16,7 +16,8 @@ from jack_trainer.imitation.similarity import (
     Difference,
     Gait,
     Walk,
-    gait_at,
+    courses_at,
+    gait_in,
     gait_of,
     phases,
     steady_cycles,
@@ -178,7 +179,7 @@ def test_improvement_by_hand():
 def test_the_gait_of_the_policy_that_ships_has_its_own_beat_and_speed():
     contract = default_contract()
     policy = Policy.load(PRETRAINED, contract)
-    gait = gait_at(PolicyActor(PRETRAINED), contract, 0.6, policy.beat)
+    gait = gait_in(courses_at(PolicyActor(PRETRAINED), contract, 0.6, policy.beat), contract)
     assert isinstance(gait, Gait) and len(gait.cycles) > 20
     assert gait.figures.cadence == pytest.approx(120.0 / contract.gait.period, rel=0.02)
     assert gait.figures.speed == pytest.approx(0.6, abs=0.12)
@@ -188,4 +189,4 @@ def test_the_gait_of_the_policy_that_ships_has_its_own_beat_and_speed():
 def test_whoever_falls_has_no_gait():
     contract = default_contract()
     with pytest.raises(JackError, match="All 2 robots fell"):
-        gait_at(lambda seen: np.full((2, contract.robot.count), 20.0, np.float32), contract, 0.6, robots=2)
+        courses_at(lambda seen: np.full((2, contract.robot.count), 20.0, np.float32), contract, 0.6, robots=2)

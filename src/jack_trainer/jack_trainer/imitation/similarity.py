@@ -238,17 +238,9 @@ def gait_of(motion: MotionClip, robot: RobotSpec) -> Gait:
         raise JackError(f"The clip '{motion.info.name}' ({motion.info.source}) is no walk. {error}") from error
 
 
-def gait_at(
-    actor: Callable[[Observation], Float32],
-    contract: Contract,
-    velocity: float,
-    beat: Beat | None = None,
-    robots: int = 4,
-    seed: int = 1,
-) -> Gait:
-    """The gait of a policy that is asked to walk straight ahead on level ground, unpushed; see `courses_at`."""
+def gait_in(courses: Sequence[Float64], contract: Contract) -> Gait:
+    """The gait of robots that walk, of what `courses_at` says of each of them."""
     period = contract.robot.control_period
-    courses = courses_at(actor, contract, velocity, beat, robots, seed)
     return Gait([Walk(course[:, FREE:], course[:, :2], period) for course in courses], contract.robot)
 
 
