@@ -1,4 +1,4 @@
-"""Who has the arms, the one who walks or a chunk that follows a sentence, and how they change hands without a jump.
+"""Who has arms and waist, the one who walks or a chunk that follows a sentence; they change hands without a jump.
 
 Pure: no clock, no ROS. Chunks are rows of `jack_brain.chunk`.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from jack_brain.chunk import HELD, SEAM, VELOCITY, arm_joints, blend
+from jack_brain.chunk import HELD, SEAM, VELOCITY, blend, led_joints
 from jack_contract.arrays import Array
 from jack_contract.contract import Contract
 from jack_contract.observation import COMMAND_SIZE
@@ -22,16 +22,16 @@ _FASTEST = np.array([0.6, 0.3, 0.8])
 
 
 class Arms:
-    """The arms of one robot, and where it is to go.
+    """The arms and the waist of one robot, and where it is to go.
 
     Attributes:
-        share: how much of the arms the chunks have, 0 to 1.
+        share: how much of arms and waist the chunks have, 0 to 1.
         lead: how much of what they ask of the legs is passed on, 0 to 1. Both change by a step each control period.
         progress: how much of what was asked is done, as the policy says, 0 to 1; 0 while it follows nothing.
     """
 
     def __init__(self, contract: Contract) -> None:
-        self._joints = arm_joints(contract.robot)
+        self._joints = led_joints(contract.robot)
         self._scale = np.array(contract.action.scale)[self._joints]
         self.rest()
 
@@ -64,7 +64,7 @@ class Arms:
 
         Args:
             action: of the one who walks, (n,).
-            offsets: what the gait adds to the joint targets, (n,) [rad]; a chunk says where the arms are to be, not
+            offsets: what the gait adds to the joint targets, (n,) [rad]; a chunk says where joints are to be, not
                 how far from their swing.
             following: whether there is something to follow; if not, the arms go back.
 

@@ -1,10 +1,11 @@
-"""Action chunks: what the arms are to do over the next control periods, and where the legs are to go meanwhile.
+"""Action chunks: what arms and waist are to do over the next control periods, and where the legs are to go.
 
 How walking and manipulation share one body: the legs always follow the Gaussian head, which reads body and command
 and nothing else, as it was taught to; no picture and no sentence moves it, so that he walks, bit for bit, as he
 walked before he could see. While he follows a sentence, the chunk has the arms, which the legs then read as hanging
-at his sides, and takes the place of a velocity command that nobody else gives. A chunk may also leave the arms
-alone: who is told to walk somewhere swings them as ever. No ROS, no torch: the trainer and the robot share this.
+at his sides, and the waist, for it decides where hands get to; and it takes the place of a velocity command that
+nobody else gives. A chunk may also leave them alone: who is told to walk somewhere swings them as ever. No ROS, no
+torch: the trainer and the robot share this.
 """
 
 from __future__ import annotations
@@ -27,14 +28,16 @@ KINDS = (SQUARED, FLOW, TOKENS)
 SILENCE, DARKNESS = 0, 128
 #: Parts of the names of an arm's joints.
 _ARM = ("shoulder", "elbow", "wrist", "hand")
+#: ... of the waist's ...
+_WAIST = ("waist",)
 #: ... and of the legs'.
 _LEG = ("hip", "knee", "ankle")
 #: Terms of an observation that no chunk depends on.
 _OF_NO_CHUNK = ("previous_action", "gait")
 #: Observation terms with a number for each joint.
 _OF_JOINTS = ("joint_position", "joint_velocity", "previous_action")
-#: Where in a row of a chunk there is what the legs are asked for, and whether the arms are to follow; the arms come
-#: first.
+#: Where in a row of a chunk there is what the legs are asked for, and whether arms and waist are to follow; these
+#: come first.
 VELOCITY, HELD = slice(-1 - COMMAND_SIZE, -1), -1
 #: Control periods over which one chunk gives way to the next [1].
 SEAM = 8
@@ -59,6 +62,16 @@ class ChunkSpec:
 def arm_joints(robot: RobotSpec) -> NDArray[np.intp]:
     """Places of the arms' joints among a robot's, by their names, (a,); empty for one without arms."""
     return _joints(robot, _ARM)
+
+
+def led_joints(robot: RobotSpec) -> NDArray[np.intp]:
+    """Places of the joints that a chunk has, the arms' and the waist's, among a robot's, (a,)."""
+    return _joints(robot, _ARM + _WAIST)
+
+
+def waist_joints(robot: RobotSpec) -> NDArray[np.intp]:
+    """Places of the waist's joints among a robot's, by their names, (w,); empty for one without a waist."""
+    return _joints(robot, _WAIST)
 
 
 def leg_joints(robot: RobotSpec) -> NDArray[np.intp]:
@@ -97,26 +110,26 @@ def _columns(contract: Contract, joints: NDArray[np.intp]) -> NDArray[np.intp]:
 
 
 def chunk_width(robot: RobotSpec) -> int:
-    """Numbers in each row of a chunk: one for each arm joint, a velocity, and whether the arms follow."""
-    return len(arm_joints(robot)) + COMMAND_SIZE + 1
+    """Numbers in each row of a chunk: one for each joint that it has, a velocity, and whether they follow."""
+    return len(led_joints(robot)) + COMMAND_SIZE + 1
 
 
 def to_rows(contract: Contract, targets: Array, velocity: Array, held: Array | float = 1.0) -> Array:
-    """Rows of a chunk: of arms in units of action, of a velocity, and of who has the arms.
+    """Rows of a chunk: of arms and waist in units of action, of a velocity, and of who has them.
 
     Args:
-        contract: whose arms they are.
+        contract: of the robot.
         targets: joint targets of the whole robot, (..., n) [rad].
         velocity: that the legs are to follow, (..., 3) [m/s, m/s, rad/s].
-        held: 1 where the arms are to be so, 0 where they are left to the one who walks, (...).
+        held: 1 where they are to be so, 0 where they are left to the one who walks, (...).
 
     Returns:
         (..., a + 4).
     """
     require_last("Velocity", velocity, COMMAND_SIZE)
-    arms = contract.action.action(contract.robot, targets)[..., arm_joints(contract.robot)]
-    last = np.broadcast_to(np.asarray(held, arms.dtype)[..., None], (*arms.shape[:-1], 1))
-    return np.concatenate((arms, velocity, last), axis=-1)
+    led = contract.action.action(contract.robot, targets)[..., led_joints(contract.robot)]
+    last = np.broadcast_to(np.asarray(held, led.dtype)[..., None], (*led.shape[:-1], 1))
+    return np.concatenate((led, velocity, last), axis=-1)
 
 
 def blend(rest: Array, new: Array, seam: int = SEAM) -> Array:

@@ -2,12 +2,12 @@ import numpy as np
 import pytest
 
 from jack_brain.arms import GIVE, PERIOD, TAKE, Arms
-from jack_brain.chunk import arm_joints, chunk_width
+from jack_brain.chunk import chunk_width, led_joints
 from jack_contract.contract import default_contract
 
 CONTRACT = default_contract()
 COUNT = CONTRACT.robot.count
-ARMS = arm_joints(CONTRACT.robot)
+LED = led_joints(CONTRACT.robot)
 NONE = np.zeros(COUNT)
 
 
@@ -41,10 +41,10 @@ def test_arms_change_hands_step_by_step_both_ways_and_the_rest_of_the_body_never
     back = live(arms, 60, following=False, action=action)
     for said, periods in ((there, TAKE), (back, GIVE)):
         assert np.abs(np.diff(said, axis=0)).max() <= 2.0 / periods + 1e-9  # 2 to go
-        assert (np.delete(said, ARMS, axis=1) == -1.0).all()
-    np.testing.assert_allclose(there[-1, ARMS], 1.0)
-    np.testing.assert_allclose(back[-1, ARMS], -1.0)
-    assert np.abs(there[0, ARMS] + 1.0).max() <= 2.0 / TAKE + 1e-9
+        assert (np.delete(said, LED, axis=1) == -1.0).all()
+    np.testing.assert_allclose(there[-1, LED], 1.0)
+    np.testing.assert_allclose(back[-1, LED], -1.0)
+    assert np.abs(there[0, LED] + 1.0).max() <= 2.0 / TAKE + 1e-9
 
 
 def test_chunks_that_disagree_make_no_jump():
@@ -61,7 +61,7 @@ def test_a_chunk_is_played_row_by_row_and_its_end_is_kept():
     live(arms, 30, following=True, wanted=0.0)  # until it has all of them
     rows[:, :-4] = np.arange(16)[:, None] / 10.0
     arms.follow(rows, 0.0)
-    said = [arms.step(NONE, NONE, following=True)[ARMS[0]] for _ in range(20)]
+    said = [arms.step(NONE, NONE, following=True)[LED[0]] for _ in range(20)]
     assert said[8:] == pytest.approx([0.8, 0.9, 1.0, 1.1, 1.2, 1.3, 1.4, 1.5, 1.5, 1.5, 1.5, 1.5])
 
 
@@ -79,7 +79,7 @@ def test_where_the_arms_are_to_be_does_not_swing_with_the_gait():
     arms, offsets = Arms(CONTRACT), np.full(COUNT, 0.2)
     said = live(arms, 60, following=True, offsets=offsets)[-1]
     scale = np.array(CONTRACT.action.scale)
-    np.testing.assert_allclose((scale * said + offsets)[ARMS], scale[ARMS])
+    np.testing.assert_allclose((scale * said + offsets)[LED], scale[LED])
 
 
 def test_the_legs_are_asked_for_as_much_as_arms_follow_and_never_for_more_than_he_was_taught():

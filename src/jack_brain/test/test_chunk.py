@@ -4,7 +4,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from jack_brain.chunk import KINDS, ChunkSpec, arm_columns, arm_joints, blend, chunk_width, to_rows
+from jack_brain.chunk import (
+    KINDS,
+    ChunkSpec,
+    arm_columns,
+    arm_joints,
+    blend,
+    chunk_width,
+    led_joints,
+    to_rows,
+    waist_joints,
+)
 from jack_contract.contract import default_contract
 from jack_contract.errors import JackError, ShapeError
 from jack_contract.testing import sample_contract
@@ -22,7 +32,13 @@ def test_jacks_arms_are_his_shoulders_and_elbows():
     sides = [f"{side}_{joint}" for side in ("left", "right") for joint in ("shoulder_pitch", "shoulder_roll")]
     assert len(names) == 8 and set(sides) < set(names)
     assert not any(part in name for name in names for part in ("hip", "knee", "ankle", "waist"))
-    assert chunk_width(JACK.robot) == 12
+
+
+def test_a_chunk_has_arms_and_waist():
+    led = {JACK.robot.joint_names[i] for i in led_joints(JACK.robot)}
+    assert led == {JACK.robot.joint_names[i] for i in arm_joints(JACK.robot)} | {"waist_yaw"}
+    assert [JACK.robot.joint_names[i] for i in waist_joints(JACK.robot)] == ["waist_yaw"]
+    assert chunk_width(JACK.robot) == 13
 
 
 def test_what_tells_of_the_arms_is_their_position_speed_and_last_action():
@@ -32,12 +48,13 @@ def test_what_tells_of_the_arms_is_their_position_speed_and_last_action():
         assert set(slices[term].start + arm_joints(JACK.robot)) < set(columns.tolist())
 
 
-def test_a_row_says_where_arms_are_to_be_in_units_of_action_and_where_the_legs_go():
+def test_a_row_says_where_joints_are_to_be_in_units_of_action_and_where_the_legs_go():
+    LED = led_joints(SAMPLE.robot).tolist()
     targets = np.tile(SAMPLE.robot.default_position, (2, 1))
     targets[1] += 0.3 * np.arange(SAMPLE.robot.count)  # an action of 1 is 0.3 rad
     rows = to_rows(SAMPLE, targets, np.array([[0.1, 0.2, 0.3], [0.4, 0.5, 0.6]]))
-    np.testing.assert_allclose(rows[0], [0, 0, 0, 0, 0, 0, 0.1, 0.2, 0.3, 1], atol=1e-12)
-    np.testing.assert_allclose(rows[1], [7, 8, 9, 16, 17, 18, 0.4, 0.5, 0.6, 1])
+    np.testing.assert_allclose(rows[0], [0, 0, 0, 0, 0, 0, 0, 0.1, 0.2, 0.3, 1], atol=1e-12)
+    np.testing.assert_allclose(rows[1], [*LED, 0.4, 0.5, 0.6, 1])
     free = to_rows(SAMPLE, targets, np.zeros((2, 3)), np.array([False, True]))
     assert free[:, -1].tolist() == [0.0, 1.0]
     with pytest.raises(ShapeError, match="Velocity"):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from jack_brain.arms import TAKE
-from jack_brain.chunk import arm_columns, arm_joints, chunk_width
+from jack_brain.chunk import arm_columns, arm_joints, chunk_width, led_joints
 from jack_brain.gaze import Intent
 from jack_brain.pilot import Pilot, PilotConfig
 from jack_brain.safety import Mode, Trip
@@ -13,7 +13,7 @@ from jack_contract.state import RobotState
 
 CONTRACT = default_contract()
 ROBOT, T = CONTRACT.robot, CONTRACT.robot.control_period
-ARMS, COLUMNS = arm_joints(ROBOT), arm_columns(CONTRACT)
+ARMS, LED, COLUMNS = arm_joints(ROBOT), led_joints(ROBOT), arm_columns(CONTRACT)
 AT_ONCE = PilotConfig(blend=0.0)
 
 
@@ -78,10 +78,10 @@ def test_the_arms_follow_and_the_legs_do_bit_for_bit_what_they_did():
     policy, plain = Walker(), Walker()
     alone = drive(ready(plain), plain, 80, intends=False)
     targets = drive(ready(policy), policy, 80)
-    others = np.setdiff1d(np.arange(ROBOT.count), ARMS)
+    others = np.setdiff1d(np.arange(ROBOT.count), LED)
     assert np.array_equal(targets[:, others], alone[:, others])
-    reached = ROBOT.default_position[ARMS] + np.array(CONTRACT.action.scale)[ARMS]
-    np.testing.assert_allclose(targets[-1, ARMS], reached.clip(ROBOT.lower[ARMS], ROBOT.upper[ARMS]), atol=1e-6)
+    reached = ROBOT.default_position[LED] + np.array(CONTRACT.action.scale)[LED]
+    np.testing.assert_allclose(targets[-1, LED], reached.clip(ROBOT.lower[LED], ROBOT.upper[LED]), atol=1e-6)
     assert np.abs(np.diff(targets, axis=0)).max() < 0.05  # rad, in a control period
 
 

@@ -28,6 +28,7 @@ from jack_trainer.checkpoint import policy_of
 from jack_trainer.files import write_json
 from jack_trainer.imitation.scenes import ROWS, Scenes, map_scenes
 from jack_trainer.tasks.apprentice import Apprentice
+from jack_trainer.tasks.beginner import Interrupted
 from jack_trainer.tasks.demonstrations import DISTURBANCE, Demonstration, Demonstrator, as_scenes, draw_situation
 from jack_trainer.tasks.instructions import Skill
 from jack_trainer.tasks.legs import Legs
@@ -246,7 +247,8 @@ def _shown(making: Making, exam: bool, random: np.random.Generator) -> list[Demo
     task = Tabletop(min(ROBOTS, making.part), contract)
     with BatchCamera(task.world.batch, contract.camera) as camera:
         legs = Legs(making.policy, contract, task.count)
-        begins = Apprentice(making.apprentice, contract, task.count) if making.apprentice else None
+        apprentice = making.apprentice
+        begins = Apprentice(apprentice, contract, task.count) if apprentice else Interrupted(task, random)
         gives = Demonstrator(task, legs, camera, random, DISTURBANCE, begins)
 
         def draw() -> Situation:

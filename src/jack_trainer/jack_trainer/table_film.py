@@ -58,6 +58,8 @@ class TableStage:
             for skill in PROGRAMME:
                 situation = unseen(random, planner, skill)
                 following.begin(np.arange(1), [situation])
+                while not task.told[0]:
+                    following.tick(np.ones(1, bool))
                 left = self._patience[skill]
                 while left > 0:
                     following.tick(np.ones(1, bool))

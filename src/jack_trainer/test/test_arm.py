@@ -92,7 +92,7 @@ def test_steps_lead_the_hand_to_a_point_within_its_limits(arms):
     joints = preferred = np.array([[-0.4, 0.6, -0.4, -1.2]])
     for _ in range(40):
         reach = arms.reach(side, place, turn, joints)
-        joints = arms.clip(side, joints + solve(reach.hand_by_joint, goal - reach.hand, joints, preferred))
+        joints = arms.moved(side, reach.hand_by_joint, goal - reach.hand, joints, preferred, 0.3)
     assert np.linalg.norm(goal - arms.reach(side, place, turn, joints).hand) < 0.006
     assert (joints >= ROBOT.lower[arms.indices[0]]).all() and (joints <= ROBOT.upper[arms.indices[0]]).all()
 
@@ -106,3 +106,15 @@ def test_a_step_by_hand():
     np.testing.assert_allclose(step, [[0.1 / (1.0 + 0.02**2 + 0.03**2), 0.0, 0.0, 0.0]])
     step = solve(0.0 * jacobian, np.zeros((1, 3)), rest, rest + 1.0)
     np.testing.assert_allclose(step, np.full((1, COUNT), 0.03**2 / (0.02**2 + 0.03**2)))
+
+
+def test_where_a_joint_is_at_its_limit_the_others_make_up_for_it(arms):
+    """Two joints move the hand by 1 m/rad each; one has no way left, so the other goes all of it."""
+    side, jacobian = np.zeros(1, int), np.zeros((1, 3, COUNT))
+    jacobian[0, 0, :2] = 1.0
+    joints = np.array([[0.0, arms.upper[0, 1], 0.0, -1.0]])
+    moved = arms.moved(side, jacobian, np.array([[0.1, 0.0, 0.0]]), joints, joints, 0.3)
+    assert moved[0, 1] == arms.upper[0, 1]
+    np.testing.assert_allclose(moved[0, 0], 0.1 / (1.0 + 0.02**2 + 0.03**2))
+    moved = arms.moved(side, jacobian, np.array([[1.0, 0.0, 0.0]]), joints, joints, 0.3)
+    assert moved[0, 0] == 0.3

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from jack_brain.arms import TAKE
-from jack_brain.chunk import arm_joints
+from jack_brain.chunk import arm_joints, led_joints
 from jack_contract.contract import default_contract
 from jack_contract.instruction import default_tokenizer
 from jack_launch.graphs import pretrained_policy
@@ -14,11 +14,12 @@ from jack_sim.render import BatchCamera
 from jack_sim.scene import SceneOptions
 from jack_sim.tabletop import TABLETOP
 from jack_trainer.imitation.scenes import map_scenes
-from jack_trainer.tasks.demonstrations import Demonstrator, as_scenes, draw_situation, other_words
+from jack_trainer.tasks.beginner import Interrupted
+from jack_trainer.tasks.demonstrations import GOALS, Demonstrator, as_scenes, draw_situation, other_words
 from jack_trainer.tasks.expert import Planner, mirrored
 from jack_trainer.tasks.instructions import Goal, Skill, sentences
 from jack_trainer.tasks.legs import Legs
-from jack_trainer.tasks.tabletop import PICTURE_EVERY, Situation, Tabletop
+from jack_trainer.tasks.tabletop import PICTURE_EVERY, SETTLING, Situation, Tabletop
 
 CONTRACT = default_contract()
 ROBOT = CONTRACT.robot
@@ -122,13 +123,14 @@ def test_the_same_scene_with_other_words_is_another_deed():
     done = list(made.run(lambda: next(draws), 2))
     assert [demonstration.success for demonstration in done] == [True, True]
     by_words = {demonstration.instruction: demonstration.rows for demonstration in done}
-    arms = arm_joints(ROBOT)
+    arms = np.isin(led_joints(ROBOT), arm_joints(ROBOT))
+    scale = np.array(CONTRACT.action.scale)[arm_joints(ROBOT)]
     for words, side in (("touch the red cube", 0), ("touch the blue ball", 1)):
         rows = by_words[words]
         np.testing.assert_allclose(np.diff(rows["time"]), ROBOT.control_period)
         assert (rows["row"][:, -1] == 1.0).all()  # the arms are the expert's
-        moved = np.ptp(rows["row"][:, : len(arms)] * np.array(CONTRACT.action.scale)[arms], axis=0).reshape(2, 4)
-        assert moved[side].max() > 0.5 and moved[1 - side].max() < 1e-6
+        moved = np.ptp(rows["row"][:, : len(arms)][:, arms] * scale, axis=0).reshape(2, 4)
+        assert moved[side].max() > 0.5 and moved[1 - side].max() < 0.01
 
 
 @needs_policy
@@ -137,22 +139,23 @@ def test_rows_are_what_the_pilot_would_feel_and_tell():
     made = demonstrator(1)
     scene = Situation(LAYOUT, Goal(Skill.TOUCH, "red", "cube"), "touch the red cube", (0.0, 0.0, 0.1))
     demonstration = next(made.run(lambda: scene, 1))
-    rows, slices, arms = demonstration.rows, CONTRACT.observation.slices(), arm_joints(ROBOT)
+    rows, slices, led = demonstration.rows, CONTRACT.observation.slices(), led_joints(ROBOT)
     assert rows["use"].all() and (rows["back"] == np.minimum(np.arange(len(rows)), 7)).all()
     assert (rows["ahead"] == np.arange(len(rows))[::-1]).all()
-    np.testing.assert_array_equal(rows["frame"][0, slices["previous_action"]], 0.0)
+    assert rows["frame"][0, slices["previous_action"]].any()  # he found his feet before he was told
     executed, wanted = rows["frame"][1:, slices["previous_action"]], rows["action"][:-1]
     np.testing.assert_allclose(executed[TAKE:], wanted[TAKE:], atol=1e-5)
-    rest = np.setdiff1d(np.arange(ROBOT.count), arms)
+    rest = np.setdiff1d(np.arange(ROBOT.count), led)
     np.testing.assert_allclose(executed[:TAKE, rest], wanted[:TAKE, rest], atol=1e-5)
-    apart = np.abs(executed - wanted)[:TAKE, arms].max(axis=1)
+    apart = np.abs(executed - wanted)[:TAKE, led].max(axis=1)
     assert apart[0] > 0.5 and apart[TAKE - 1] < 1e-5  # his arms are taken step by step
     still = ~rows["frame"][:, slices["gait"]].any(axis=1) & ~rows["command"].any(axis=1)  # the gait adds nothing
-    np.testing.assert_allclose(rows["row"][still, : len(arms)], rows["action"][still][:, arms], atol=1e-5)
+    np.testing.assert_allclose(rows["row"][still, : len(led)], rows["action"][still][:, led], atol=1e-5)
     assert still.sum() > 10
-    # The cube is 0.24 m ahead and 0.12 m to the left, he is turned by 0.1 rad, his pelvis 0.6521 m up.
+    # The cube is 0.24 m ahead and 0.12 m to the left, he was put down turned by 0.1 rad, his pelvis 0.6521 m up; by
+    # the time he is told he has found his feet, which takes a step.
     x, y = 0.24 * np.cos(0.1) + 0.12 * np.sin(0.1), 0.12 * np.cos(0.1) - 0.24 * np.sin(0.1)
-    np.testing.assert_allclose(rows["place"][0], [x, y, LAYOUT.height + 0.028 - 0.6521], atol=1e-3)
+    np.testing.assert_allclose(rows["place"][0], [x, y, LAYOUT.height + 0.028 - 0.6521], atol=0.06)
     assert rows["done"][0] == 0.0 and rows["done"][-1] == 1.0 and (np.diff(rows["done"]) >= 0).all()
     assert np.isnan(rows["pixel"]).all() and len(demonstration.images) == 0  # nobody drew
 
@@ -200,6 +203,64 @@ def test_who_tells_the_same_gets_the_same():
 
 
 @needs_policy
+def test_who_is_put_down_finds_his_feet_before_he_is_told():
+    made, scene = demonstrator(1), Situation(LAYOUT, Goal(Skill.WAVE), "wave")
+    made.begin(np.arange(1), [scene])
+    arms = arm_joints(ROBOT)
+    while not made.task.told[0]:
+        assert made.task.age[0] >= -SETTLING and not made.task.succeeded[0] and not made.task.over[0]
+        made.tick()
+    hanging = made.task.world.state().joint_position[0, arms]
+    for _ in range(25):
+        made.tick()
+    assert made.task.age[0] == 25
+    assert np.abs(made.task.world.state().joint_position[0, arms] - hanging).max() > 0.5
+
+
+@needs_policy
+def test_who_was_about_to_do_something_else_is_told_and_only_what_follows_is_learnt():
+    made, random = demonstrator(16), np.random.default_rng(3)
+    made = Demonstrator(made.task, Legs(POLICY, CONTRACT, 16), None, random, begins=Interrupted(made.task, random))
+    kind = ("red", "cube")
+    scene = Situation(LAYOUT, Goal(Skill.PUSH_LEFT, *kind), "push the red cube to the left")
+    done = list(made.run(lambda: scene, 16))
+    begun = [int(np.argmax(shown.rows["use"])) for shown in done]
+    assert 4 <= sum(first > 0 for first in begun) < 16  # some of them do it from the start
+    for shown, first in zip(done, begun, strict=True):
+        assert shown.rows["use"][first:].all() and (shown.rows["goal"] == GOALS[scene.goal]).all()
+    assert sum(shown.success for shown, first in zip(done, begun, strict=True) if first) >= 0.6 * sum(
+        first > 0 for first in begun
+    )
+    # His arms are elsewhere at the same moment of the deed: how he holds them does not tell what was said.
+    arms = CONTRACT.observation.slices()["joint_position"].start + arm_joints(ROBOT)
+    postures = np.array([shown.rows["frame"][first, arms] for shown, first in zip(done, begun, strict=True)])
+    assert postures.std(axis=0).max() > 0.3
+
+
+def test_what_he_was_about_to_do_is_something_else_that_can_be_done(planner):
+    task, random = Tabletop(1, CONTRACT, scene=BARE), np.random.default_rng(2)
+    before = Interrupted(task, random)
+    for skill in Skill:
+        situation = draw_situation(random, planner, skill=skill)
+        others = {before.other(situation) for _ in range(20)}
+        assert situation.goal not in others
+        assert all(planner.plan(situation.layout, other) is not None for other in others)
+    push = Situation(LAYOUT, Goal(Skill.PUSH_LEFT, "red", "cube"), "")
+    opposite = sum(before.other(push) == Goal(Skill.PUSH_RIGHT, "red", "cube") for _ in range(40))
+    assert 10 <= opposite <= 35
+
+
+def test_where_a_shoulder_is_too_far_back_the_waist_brings_it_forward(planner):
+    """Torso turned to the left and put to the left: the left hand gets less far to the right."""
+    layout = Layout((Thing("red", "cube", (0.24, 0.02)),))
+    goal = Goal(Skill.TOUCH, "red", "cube")
+    plans = {planner.plan_from(layout, goal, np.array([0.0, y, 0.72]), np.eye(3)) for y in (-0.06, 0.0, 0.06)}
+    assert {plan.side for plan in plans} == {0, 1}  # the nearer arm, from where he stands
+    assert any(plan.facing for plan in plans)
+    assert all((plan.facing <= 0) == (plan.side == 0) or not plan.facing for plan in plans)
+
+
+@needs_policy
 def test_an_arm_that_is_led_astray_finds_back():
     made, random = demonstrator(16, disturbance=0.05), np.random.default_rng(2)
     done = list(made.run(lambda: draw_situation(random, made.expert.planner, skill=Skill.TOUCH), 16))
@@ -208,16 +269,6 @@ def test_an_arm_that_is_led_astray_finds_back():
         d.rows["frame"][1:, CONTRACT.observation.slices()["previous_action"]] - d.rows["action"][:-1] for d in done
     ]
     assert max(np.abs(difference).max() for difference in off) > 0.5  # what was executed is not what was wanted
-
-
-@needs_policy
-def test_he_shows_it_with_his_waist_turned_either_way():
-    made, random = demonstrator(16, disturbance=0.05), np.random.default_rng(4)
-    column = CONTRACT.observation.slices()["joint_position"].start + CONTRACT.robot.joint_names.index("waist_yaw")
-    shown = list(made.run(lambda: draw_situation(random, made.expert.planner, skill=Skill.TOUCH), 16))
-    turned = np.array([demonstration.rows["frame"][-1, column] for demonstration in shown])
-    assert turned.max() - turned.min() > 0.3
-    assert sum(demonstration.success for demonstration in shown) >= 11
 
 
 def test_each_world_goes_on_with_another_when_it_is_done():

@@ -25,10 +25,10 @@ from jack_trainer.tasks.tabletop import Ids, Situation
 class Apprentice:
     """A policy that follows sentences, at the arms of N robots, as a pilot has it there.
 
-    Attributes:
-        velocity: what he asks of the legs, (N, 3) [m/s, m/s, rad/s].
-        free: whose arms he leaves to the one who walks, (N,).
+    Attributes: see `Beginner`.
     """
+
+    sees = True
 
     def __init__(self, path: Path, contract: Contract, count: int) -> None:
         """Load the policy; a JackError says why it must not drive this robot, or that it follows no sentences."""
@@ -39,7 +39,8 @@ class Apprentice:
         self._arms = [Arms(contract) for _ in range(count)]
         self._said = np.zeros((count, self._tokenizer.length), np.int64)
         self._prefixes: list[Float32 | None] = [None] * count
-        self.velocity, self.free = np.zeros((count, COMMAND_SIZE)), np.ones(count, bool)
+        self.velocity: Float64 = np.zeros((count, COMMAND_SIZE))
+        self.free = np.ones(count, bool)
 
     def begin(self, ids: Ids, situations: Sequence[Situation]) -> None:
         """Robots `ids` (k,) are told what their situations (k,) say; nothing was before."""

@@ -90,6 +90,26 @@ class Arms:
         """Joints (N, 4) [rad] within their limits."""
         return np.clip(joints, self.lower[side], self.upper[side])
 
+    def moved(
+        self,
+        side: NDArray[np.integer],
+        jacobian: Array,
+        error: Array,
+        joints: Array,
+        preferred: Array,
+        most: float,
+    ) -> Array:
+        """Joints (N, 4) [rad] after a step of `solve`, within their limits, and no joint further than `most` [rad].
+
+        A joint that comes to its limit stays there, and the others make up for it.
+        """
+        first = joints + solve(jacobian, error, joints, preferred).clip(-most, most)
+        ends = self.clip(side, first)
+        held = ends != first
+        left = error - _turned(jacobian, np.where(held, ends - joints, 0.0))
+        step = solve(np.where(held[:, None], 0.0, jacobian), left, joints, preferred).clip(-most, most)
+        return np.where(held, ends, self.clip(side, joints + step))
+
 
 def solve(jacobian: Array, error: Array, joints: Array, preferred: Array) -> Array:
     """A step of the joints that makes errors smaller.

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jack_brain.arms import TAKE
-from jack_brain.chunk import to_rows
+from jack_brain.chunk import led_joints, to_rows
 from jack_contract.arrays import Array, Float64
 from jack_contract.contract import Contract
 from jack_contract.errors import JackError
@@ -18,11 +18,11 @@ from jack_sim.layout import draw_layout
 from jack_sim.render import BatchCamera
 from jack_trainer.imitation.samples import Rows
 from jack_trainer.imitation.scenes import Scenes, scene_layout
-from jack_trainer.tasks.apprentice import Apprentice
+from jack_trainer.tasks.beginner import Beginner
 from jack_trainer.tasks.expert import Expert, Planner
 from jack_trainer.tasks.instructions import Skill, goals, say, sentences
 from jack_trainer.tasks.legs import Legs
-from jack_trainer.tasks.tabletop import PATIENCE, PICTURE_EVERY, Ids, Situation, Tabletop, turned_back
+from jack_trainer.tasks.tabletop import PATIENCE, PICTURE_EVERY, SETTLING, Ids, Situation, Tabletop, turned_back
 from jack_trainer.tasks.turns import in_turns
 
 #: He goes on for so long after he has done it [control periods].
@@ -31,16 +31,13 @@ AFTER = 25
 _NEAR = (0.02, 0.02, 0.06)
 #: From where he walks to it: ahead, aside [m] and heading [rad], least and greatest.
 _AWAY = ((-1.1, -0.4), (-0.15, 0.15), (-0.25, 0.25))
-#: The expert's arms are led astray by up to about so much [rad], one demonstration more than another, for about so
-#: long [s], to be seen finding back. Of twice as much he learns worse: nobody can foresee in a chunk what will lead
+#: The expert's arms and waist are led astray by up to about so much [rad], one demonstration more than another, for
+#: about so long [s], to be seen finding back. Of twice as much he learns worse: nobody can foresee in a chunk what will lead
 #: him astray.
 DISTURBANCE, _DISTURBED = 0.05, 0.3
-#: Each policy that walks holds its waist in its own way: who learns from demonstrations sees it turned by up to so
-#: much [rad], within a second. Those who only saw one policy's miss with another one's legs.
-_TURNED, _TURNING = 0.3, 50
-#: An apprentice has the arms for the first so many control periods, least and greatest, of this share of what is
-#: shown; the expert has them from then on.
-_LED, _LED_SHARE = (10, 150), 0.75
+#: Somebody else has the arms for the first so many control periods, least and greatest, of this share of what is
+#: shown; the expert has them from then on, and what is done counts from then on.
+_LED, _LED_SHARE = (10, 120), 0.6
 #: Numbers of the goals, as rows have them.
 GOALS = {goal: index for index, goal in enumerate(goals())}
 
@@ -110,7 +107,7 @@ class Demonstrator:
         camera: BatchCamera | None,
         random: np.random.Generator,
         disturbance: float = 0.0,
-        apprentice: Apprentice | None = None,
+        begins: Beginner | None = None,
     ) -> None:
         """Prepare.
 
@@ -119,13 +116,13 @@ class Demonstrator:
             legs: of as many.
             camera: that draws what they see; None: nothing is drawn.
             random: where the disturbance comes from.
-            disturbance: by about how much arms are led astray at most [rad]; 0: and no waist is turned.
-            apprentice: who begins, of as many; learnt from is only what follows him. None: nobody.
+            disturbance: by about how much arms and waist are led astray at most [rad].
+            begins: who begins, of as many; learnt from is only what follows him. None: nobody.
 
         Raises:
-            JackError: an apprentice has to see.
+            JackError: who begins has to see.
         """
-        if apprentice is not None and camera is None:
+        if begins is not None and begins.sees and camera is None:
             raise JackError("An apprentice begins by what he sees: give the demonstrator a camera.")
         self.task, self.expert = task, Expert(task)
         self._legs, self._camera, self._random, self._disturbance = legs, camera, random, disturbance
@@ -137,9 +134,8 @@ class Demonstrator:
         self._pixel = np.full((n, 2), np.nan)
         self._executed = np.zeros((n, contract.robot.count))
         self._astray, self._strength = np.zeros((n, contract.robot.count)), np.zeros(n)
-        self._waist, self._turn = contract.robot.joint_names.index("waist_yaw"), np.zeros(n)
         self._after = np.zeros(n, np.int64)
-        self._apprentice, self._led = apprentice, np.zeros(n, np.int64)  # until when he has the arms [1]
+        self._begins, self._led = begins, np.zeros(n, np.int64)  # until when he has the arms [control periods]
 
     def run(self, draw: Callable[[], Situation], count: int) -> Iterator[Demonstration]:
         """So many demonstrations, of situations that can be done, in the order in which they end."""
@@ -154,36 +150,34 @@ class Demonstrator:
         return map(self._cut, turns)
 
     def begin(self, ids: Ids, situations: Sequence[Situation]) -> None:
-        """Put robots `ids` (k,) into situations (k,) that can be done."""
-        self.task.begin(ids, situations)
-        self.expert.begin(ids, situations)
+        """Put robots `ids` (k,) into situations (k,) that can be done; told they are when they have found their feet."""
+        self.task.begin(ids, situations, SETTLING)
         self._legs.begin(ids)
         self._executed[ids], self._astray[ids], self._after[ids] = 0.0, 0.0, 0
         if self._disturbance:
             self._strength[ids] = self._random.uniform(0.0, self._disturbance, len(ids))
-            self._turn[ids] = self._random.uniform(-_TURNED, _TURNED, len(ids))
-        if self._apprentice is not None:
-            self._apprentice.begin(ids, situations)
+        if self._begins is not None:
             begun = self._random.random(len(ids)) < _LED_SHARE
             self._led[ids] = np.where(begun, self._random.integers(*_LED, len(ids)), 0)
 
     def tick(self) -> None:
         """One control period of all of them."""
         task, legs, contract = self.task, self._legs, self.task.contract
-        age = np.minimum(task.age, self._longest - 1)
+        self._tell()
+        told, age = task.told, task.age.clip(0, self._longest - 1)
         state, signal, offsets, pace = task.world.state(), legs.signal, legs.offsets, legs.pace
         frame = contract.observation.encode(contract.robot, state, self._executed, signal)
         self._look(age)
-        velocity, led = self.expert.velocity(), task.age < self._led
-        walks = legs.decide(state, *self._asked(velocity, led))
+        velocity, led = self.expert.velocity(), told & (task.age < self._led)
+        asked, free = self._asked(velocity, led)
+        walks = legs.decide(state, np.where(told[:, None], asked, 0.0), free | ~told)
         wanted = self.expert.arms(walks)
         # As a robot's arms are taken: from the one who walks, step by step.
-        told = walks + np.minimum((age + 1) / TAKE, 1.0)[:, None] * (wanted - walks) + self._lead_astray()
-        if self._apprentice is not None:
-            told = np.where(led[:, None], self._apprentice.lead(frame, walks, offsets, led), told)
-        told[:, self._waist] += np.where(self.expert.free, 0.0, self._turn * np.minimum(age / _TURNING, 1.0))
-        self._executed = contract.action.action(contract.robot, told - offsets)
-        at = (np.arange(task.count), age)
+        targets = walks + np.minimum((age + 1) / TAKE, 1.0)[:, None] * (wanted - walks) + self._lead_astray()
+        if self._begins is not None:
+            targets = np.where(led[:, None], self._begins.lead(frame, walks, offsets, led), targets)
+        targets = np.where(told[:, None], targets, walks)
+        self._executed = contract.action.action(contract.robot, targets - offsets)
         values: dict[str, Array] = {
             "time": state.time,
             "frame": frame,
@@ -195,21 +189,35 @@ class Demonstrator:
             "pixel": self._pixel,
             "done": task.succeeded,
         }
+        at = (np.flatnonzero(told), age[told])
         for name, value in values.items():
-            self._rows[name][at] = value
-        self._rows["use"][at] = ~led
-        task.step(told)
+            self._rows[name][at] = value[told]
+        self._rows["use"][at] = ~led[told]
+        task.step(targets)
+
+    def _tell(self) -> None:
+        """Who has found his feet is told, and who was led is let go."""
+        begins, situations = self._begins, self.task.situations
+        new = np.flatnonzero(self.task.age == 0)
+        if len(new):
+            said = [situation for index in new if (situation := situations[index]) is not None]
+            self.expert.begin(new, said)
+            if begins is not None:
+                begins.begin(new, said)
+        if len(ended := np.flatnonzero((self.task.age == self._led) & (self._led > 0))):
+            self.task.count_from_now(ended)
+            self.expert.take_over(ended)
 
     def _look(self, age: NDArray[np.int64]) -> None:
         """Draw what is due, and note where the named thing is in it."""
-        due = np.flatnonzero(age % PICTURE_EVERY == 0)
+        due = np.flatnonzero(self.task.told & (age % PICTURE_EVERY == 0))
         if self._camera is None or not len(due):
             return
         pictures = self._images[due, age[due] // PICTURE_EVERY] = self._camera.render(due)
-        if self._apprentice is not None:
+        if self._begins is not None:
             for index, picture in zip(due.tolist(), pictures, strict=True):
                 if self.task.age[index] < self._led[index]:
-                    self._apprentice.look(index, picture)
+                    self._begins.look(index, picture)
         slot = np.maximum(self.task.slot, 0)
         things = self.task.scene().things[np.arange(self.task.count), slot]
         pixel = self._camera.project(things)
@@ -218,12 +226,10 @@ class Demonstrator:
 
     def _asked(self, velocity: Float64, led: NDArray[np.bool_]) -> tuple[Float64, NDArray[np.bool_]]:
         """What whoever has the arms asks of the legs (N, 3), and who leaves the arms to them (N,)."""
-        apprentice = self._apprentice
-        if apprentice is None:
-            return velocity, self.expert.free
-        return np.where(led[:, None], apprentice.velocity, velocity), np.where(
-            led, apprentice.free, self.expert.free
-        )
+        begins, free = self._begins, self.expert.free
+        if begins is None:
+            return velocity, free
+        return np.where(led[:, None], begins.velocity, velocity), np.where(led, begins.free, free)
 
     def _place(self) -> Float64:
         """Where the named things are in the frames of the pelvises, (N, 3) [m]; NaN for whom none is named."""
@@ -232,17 +238,17 @@ class Demonstrator:
         return np.where(self.task.slot[:, None] >= 0, turned_back(quaternions, things - scene.pelvis), np.nan)
 
     def _lead_astray(self) -> Float64:
-        """Offsets of the arms' targets, (N, n) [rad]: an Ornstein-Uhlenbeck process, drawn back to zero."""
+        """Offsets of arms and waist, (N, n) [rad]: an Ornstein-Uhlenbeck process, drawn back to zero."""
         if not self._disturbance:
             return self._astray
-        arms = self.task.arms.indices.ravel()
+        led = led_joints(self.task.contract.robot)
         share = self.task.contract.robot.control_period / _DISTURBED
-        push = self._random.normal(0.0, np.sqrt(2 * share), (self.task.count, len(arms))) * self._strength[:, None]
-        self._astray[:, arms] += push - share * self._astray[:, arms]
+        push = self._random.normal(0.0, np.sqrt(2 * share), (self.task.count, len(led))) * self._strength[:, None]
+        self._astray[:, led] += push - share * self._astray[:, led]
         return np.where(self.expert.free[:, None], 0.0, self._astray)
 
     def _cut(self, index: int) -> Demonstration:
-        task, length = self.task, int(min(self.task.age[index], self._longest - 1))
+        task, length = self.task, int(self.task.age[index].clip(0, self._longest - 1))
         situation = task.situations[index]
         assert situation is not None
         rows, steps = self._rows[index, :length].copy(), np.arange(length)

@@ -20,7 +20,7 @@ from jack_contract.errors import JackError
 from jack_contract.instruction import Tokenizer, default_tokenizer
 from jack_contract.state import RobotState
 from jack_sim.render import BatchCamera
-from jack_trainer.tasks.tabletop import PICTURE_EVERY, Ids, Situation, Tabletop
+from jack_trainer.tasks.tabletop import PICTURE_EVERY, SETTLING, Ids, Situation, Tabletop
 from jack_trainer.tasks.turns import in_turns
 
 #: Who simulates waits for a policy: whether it is quick enough for a robot, the robot's own computer says.
@@ -88,8 +88,8 @@ class Following:
         return map(self._outcome, turns)
 
     def begin(self, ids: Ids, situations: Sequence[Situation]) -> None:
-        """Put robots `ids` (k,) into situations (k,); nothing was before."""
-        self.task.begin(ids, situations)
+        """Put robots `ids` (k,) into situations (k,); they are told, and look, once they have found their feet."""
+        self.task.begin(ids, situations, SETTLING)
         for index, situation in zip(ids.tolist(), situations, strict=True):
             self._pilots[index] = self._pilot()
             self._said[index] = self._tokenizer.read(situation.sentence).ids
@@ -97,7 +97,7 @@ class Following:
     def tick(self, active: NDArray[np.bool_]) -> None:
         """One control period; those who are not active (N,) only stand there."""
         state, targets = self.task.world.state(), self._stands.copy()
-        due = np.flatnonzero(active & (self.task.age % PICTURE_EVERY == 0))
+        due = np.flatnonzero(active & self.task.told & (self.task.age % PICTURE_EVERY == 0))
         pictures = self._camera.render(due) if self._sees else np.zeros((len(due), 0), np.uint8)
         for index, picture in zip(due.tolist(), pictures, strict=True):
             self._look(index, picture)

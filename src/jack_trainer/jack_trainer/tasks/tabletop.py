@@ -42,6 +42,9 @@ MEDDLING = 0.03
 FALL_TILT, FALL_HEIGHT = 0.8, 0.42
 #: Height of his shoulders over his pelvis [m].
 _SHOULDER = 0.355
+#: Who is put down finds his feet for so long before he is told anything [control periods]: it takes some a step,
+#: and their waists longer.
+SETTLING = 50
 #: Control periods from one picture to the next: 10 pictures a second.
 PICTURE_EVERY = 5
 #: He may take so long [s].
@@ -98,7 +101,7 @@ class Tabletop:
         succeeded: who has done what he was told, (N,).
         fallen: who has fallen, (N,).
         meddled: who has moved something else, (N,).
-        age: how long it lasts, (N,) [control periods].
+        age: for how long he has been told, (N,) [control periods]; below zero while he finds his feet.
     """
 
     def __init__(self, count: int, contract: Contract, threads: int = 1, scene: SceneOptions = SCENE) -> None:
@@ -123,8 +126,8 @@ class Tabletop:
         self._wave = np.zeros((count, 2, 3))  # of each hand: where it turned, which way it goes, turns
         self._patience = np.zeros(count, np.int64)
 
-    def begin(self, ids: Ids, situations: Sequence[Situation]) -> None:
-        """Put robots `ids` (k,) into situations (k,)."""
+    def begin(self, ids: Ids, situations: Sequence[Situation], settling: int = 0) -> None:
+        """Put robots `ids` (k,) into situations (k,), in which they are told after so many control periods."""
         world, batch = self.world, self.world.batch
         qpos = np.tile(world.home, (len(ids), 1))
         for row, index, situation in zip(qpos, ids, situations, strict=True):
@@ -135,12 +138,18 @@ class Tabletop:
             row[:2], row[3:7] = (x, y), (np.cos(heading / 2), 0.0, 0.0, np.sin(heading / 2))
         world.reset(ids, qpos)
         self.tell(ids, situations)
+        self.age[ids] = -settling
 
     def tell(self, ids: Ids, situations: Sequence[Situation]) -> None:
         """Robots `ids` (k,) are in situations (k,) as it is; what they do counts from now on."""
         for index, situation in zip(ids, situations, strict=True):
             self._note(int(index), situation)
-        for array in (self.succeeded, self.fallen, self.meddled, self.age, self._held, self._wave):
+        self.age[ids] = 0
+        self.count_from_now(ids)
+
+    def count_from_now(self, ids: Ids) -> None:
+        """What robots `ids` (k,) did before, and what they moved, is forgotten."""
+        for array in (self.succeeded, self.fallen, self.meddled, self._held, self._wave):
             array[ids] = 0
         self._began[ids] = self._things()[ids]
         self._wave[ids, :, 0] = np.nan
@@ -150,6 +159,12 @@ class Tabletop:
         self.world.step(targets)
         self.age += 1
         self.judge(self.scene())
+        self.count_from_now(np.flatnonzero((self.age == 0) & ~self.fallen))
+
+    @property
+    def told(self) -> NDArray[np.bool_]:
+        """Who has been told what to do, (N,); others find their feet."""
+        return self.age >= 0
 
     @property
     def over(self) -> NDArray[np.bool_]:
