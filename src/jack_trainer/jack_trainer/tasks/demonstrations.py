@@ -31,9 +31,9 @@ AFTER = 25
 _NEAR = (0.02, 0.02, 0.06)
 #: From where he walks to it: ahead, aside [m] and heading [rad], least and greatest.
 _AWAY = ((-1.1, -0.4), (-0.15, 0.15), (-0.25, 0.25))
-#: The expert's arms and waist are led astray by up to about so much [rad], one demonstration more than another, for
-#: about so long [s], to be seen finding back. Of twice as much he learns worse: nobody can foresee in a chunk what will lead
-#: him astray.
+#: The expert's arms and waist are led astray by up to about so much [rad], one demonstration more than another,
+#: for about so long [s], to be seen finding back. Of twice as much he learns worse: nobody can foresee in a chunk
+#: what will lead him astray.
 DISTURBANCE, _DISTURBED = 0.05, 0.3
 #: Somebody else has the arms for the first so many control periods, least and greatest, of this share of what is
 #: shown; the expert has them from then on, and what is done counts from then on.
@@ -150,7 +150,7 @@ class Demonstrator:
         return map(self._cut, turns)
 
     def begin(self, ids: Ids, situations: Sequence[Situation]) -> None:
-        """Put robots `ids` (k,) into situations (k,) that can be done; told they are when they have found their feet."""
+        """Put robots `ids` (k,) into situations (k,) that can be done; they find their feet, and then are told."""
         self.task.begin(ids, situations, SETTLING)
         self._legs.begin(ids)
         self._executed[ids], self._astray[ids], self._after[ids] = 0.0, 0.0, 0
