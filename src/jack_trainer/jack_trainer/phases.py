@@ -129,6 +129,8 @@ PHASES: dict[str, Phase] = {
         survival=0.95,
         velocity_error=0.2,
         yaw_rate_error=0.25,
+        # Who ended at 0.16 m/s instead of 0.13 did not become natural in the steps that he gets for it.
+        tracking_margin=0.3,
     ),
     "clone": Phase(
         "clone",
