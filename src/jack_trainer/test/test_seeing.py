@@ -17,7 +17,7 @@ from jack_contract.errors import JackError
 from jack_trainer.device import device_named
 from jack_trainer.imitation.augment import AugmentConfig, augment
 from jack_trainer.imitation.prefetch import Prefetch
-from jack_trainer.imitation.scenes import SceneSamples, map_scenes
+from jack_trainer.imitation.scenes import SceneSamples, map_scenes, opposites
 from jack_trainer.imitation.seeing import Seeing, SeeingConfig, spread_over
 from jack_trainer.imitation.withholding import at_rest
 from jack_trainer.learner import LearningError
@@ -87,6 +87,44 @@ def test_a_goal_is_a_kind_of_deed(tables):
     )
     assert [list(Skill)[number] for number in batch.deed] == [goal.skill for goal in told]
     assert len(Skill) <= DEEDS
+
+
+def test_the_other_side_is_another_goal_of_pushes_only():
+    every, other = list(goals()), opposites()
+    for index, goal in enumerate(every):
+        pushes = goal.skill in (Skill.PUSH_LEFT, Skill.PUSH_RIGHT)
+        assert (other[index] != index) == pushes and other[other[index]] == index
+        assert every[other[index]].kind == goal.kind
+    left = every.index(Goal(Skill.PUSH_LEFT, "red", "cube"))
+    assert every[other[left]] == Goal(Skill.PUSH_RIGHT, "red", "cube")
+
+
+def test_the_same_samples_may_be_told_something_else(tables):
+    samples, ids = SceneSamples([tables], history=8, length=3), np.arange(20)
+    own = samples.take(ids, np.random.default_rng(0))
+    other = samples.take(ids, np.random.default_rng(0), np.roll(np.arange(len(tables.sentences)), 1))
+    assert np.array_equal(own.image, other.image) and np.array_equal(own.chunk, other.chunk)
+    assert not (own.instruction == other.instruction).all(axis=1).any()
+
+
+def test_who_listens_errs_less_when_he_is_told_the_side_that_it_is(learn, monkeypatch):
+    every = list(goals())
+    left, right = (every.index(Goal(skill, "red", "cube")) for skill in (Skill.PUSH_LEFT, Skill.PUSH_RIGHT))
+    pushed = scenes(CONTRACT, 8, seed=3)
+    rows = pushed.rows.copy()
+    rows["goal"] = np.where(np.arange(len(rows)) % 2, left, right)
+    said = np.zeros((len(every), 2, CONTRACT.instruction.length), np.int64)
+    said[:, :, 0] = np.arange(len(every))[:, None]
+    learner = learn(held_out=[replace(pushed, rows=rows, sentences=said)])
+
+    def errors(batch, instruction, image):
+        """Told left he errs by 1 and told right by 2, whatever it is: he fits one half of the samples."""
+        told = torch.from_numpy(batch.instruction[:, 0])
+        return torch.where(told == left, 1.0, 2.0), torch.zeros(len(told))
+
+    monkeypatch.setattr(learner, "_errors", errors)
+    assert learner.look()["held_out_listens"] == pytest.approx(0.5)
+    assert "held_out_listens" not in learn(held_out=[scenes(CONTRACT, 4, seed=4)]).look()
 
 
 def test_scenes_go_through_files_and_spoilt_ones_are_named(tables, tmp_path):

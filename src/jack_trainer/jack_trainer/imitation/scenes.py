@@ -20,8 +20,9 @@ from jack_contract.arrays import Float32
 from jack_contract.contract import Contract
 from jack_contract.errors import JackError
 from jack_trainer.imitation.samples import Rows, layout, map_rows, save_rows, windows
-from jack_trainer.tasks.instructions import Skill, goals
+from jack_trainer.tasks.instructions import Goal, Skill, goals
 
+_OTHER_SIDE = {Skill.PUSH_LEFT: Skill.PUSH_RIGHT, Skill.PUSH_RIGHT: Skill.PUSH_LEFT}
 #: Files of a folder of scenes.
 ROWS, PICTURES, SENTENCES = "rows.npy", "pictures.npy", "sentences.npy"
 
@@ -135,14 +136,22 @@ class SceneSamples:
     def __len__(self) -> int:
         return int(self._ends[-1]) if len(self._ends) else 0
 
-    def take(self, ids: NDArray[np.integer], random: np.random.Generator) -> SceneBatch:
-        """Samples of some numbers (B,), ordered by folder and row, each with one of the sentences for its goal."""
+    def take(
+        self, ids: NDArray[np.integer], random: np.random.Generator, told: NDArray[np.int64] | None = None
+    ) -> SceneBatch:
+        """Some samples, ordered by folder and row, each with one of the sentences for its goal.
+
+        Args:
+            ids: their numbers, (B,).
+            random: chooses the sentences.
+            told: for each goal, whose sentences are said instead, (G,); None: its own.
+        """
         which = np.searchsorted(self._ends, ids, side="right")
         batches = []
         for part in np.unique(which).tolist():
             first = self._ends[part] - len(self._usable[part])
             chosen = np.sort(self._usable[part][ids[which == part] - first])  # the disk likes it in order
-            batches.append(self._of(self._parts[part], chosen, random))
+            batches.append(self._of(self._parts[part], chosen, random, told))
         joined = {name: np.concatenate([getattr(batch, name) for batch in batches]) for name in vars(batches[0])}
         return SceneBatch(**joined)
 
@@ -155,20 +164,35 @@ class SceneSamples:
             ]
         )
 
-    def _of(self, part: Scenes, chosen: NDArray[np.integer], random: np.random.Generator) -> SceneBatch:
-        rows, sentences = part.rows, part.sentences
+    def _of(
+        self,
+        part: Scenes,
+        chosen: NDArray[np.integer],
+        random: np.random.Generator,
+        told: NDArray[np.int64] | None,
+    ) -> SceneBatch:
+        rows, sentences, goal = part.rows, part.sentences, part.rows["goal"][chosen]
         steps = np.minimum(np.arange(self._length), rows["ahead"][chosen].astype(np.int64)[:, None])
         said = random.integers(sentences.shape[1], size=len(chosen))
         return SceneBatch(
             windows(rows["frame"], rows["back"], chosen, self._history),
-            sentences[rows["goal"][chosen], said],
+            sentences[goal if told is None else told[goal], said],
             part.pictures[rows["picture"][chosen]],
             rows["row"][chosen[:, None] + steps],
             rows["place"][chosen],
             rows["pixel"][chosen],
             rows["done"][chosen][:, None],
-            _deeds()[rows["goal"][chosen]],
+            _deeds()[goal],
         )
+
+
+@cache
+def opposites() -> NDArray[np.int64]:
+    """For each goal, (G,), the push of the same thing to the other side; where it is no push, itself."""
+    every = list(goals())
+    return np.array(
+        [every.index(Goal(_OTHER_SIDE.get(goal.skill, goal.skill), goal.colour, goal.shape)) for goal in every]
+    )
 
 
 @cache

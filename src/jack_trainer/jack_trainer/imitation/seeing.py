@@ -36,14 +36,17 @@ from jack_trainer.device import device_named
 from jack_trainer.imitation.augment import AugmentConfig, augment
 from jack_trainer.imitation.prefetch import Prefetch
 from jack_trainer.imitation.samples import Samples
-from jack_trainer.imitation.scenes import SceneBatch, Scenes, SceneSamples
+from jack_trainer.imitation.scenes import SceneBatch, Scenes, SceneSamples, opposites
 from jack_trainer.imitation.thawing import freeze, groups, rates
 from jack_trainer.imitation.withholding import at_rest, withhold
 from jack_trainer.learner import LearningError
 from jack_trainer.rl.episodes import EpisodeLog
+from jack_trainer.tasks.instructions import Skill
 
 #: Of what is held out, so many samples are looked at, evenly spread.
 _LOOKED_AT = 512
+#: Numbers of the skills that push, as `SceneBatch.deed` has them.
+_PUSHES = [index for index, skill in enumerate(Skill) if skill in (Skill.PUSH_LEFT, Skill.PUSH_RIGHT)]
 
 
 @dataclass(frozen=True)
@@ -244,21 +247,32 @@ class Seeing:
         """What the average makes of what is held out, with both, or without what is said or seen.
 
         Returns:
-            The chunk's root mean square error in standard deviations, and the median error of the place [m].
+            The chunk's root mean square error in standard deviations, the median error of the place [m], and, where
+            something is pushed, the share in which the chunk would be further off if he were told the other side:
+            who does not listen has 0.5.
         """
         ids = np.linspace(0, len(self._held) - 1, min(_LOOKED_AT, len(self._held))).astype(np.int64)
-        batch = self._held.take(ids, np.random.default_rng(0))
+        error, miss = self._errors(self._held.take(ids, np.random.default_rng(0)), instruction, image)
+        found = {"held_out_chunk": float(error.mean().sqrt()), "held_out_place": float(miss.nanmedian())}
+        other = self._held.take(ids, np.random.default_rng(0), opposites())
+        pushed = torch.from_numpy(np.isin(other.deed, _PUSHES)).to(self._device)
+        if pushed.any():
+            misled, _ = self._errors(other, instruction, image)
+            found["held_out_listens"] = float((error < misled)[pushed].float().mean())
+        return found
+
+    def _errors(self, batch: SceneBatch, instruction: bool, image: bool) -> tuple[Tensor, Tensor]:
+        """Of the average's chunks, mean square in variances, (B,), and of the places that it tells, (B,) [m]."""
         seen = self._tensors(batch)
-        whole = torch.ones(len(ids), dtype=torch.bool, device=self._device)
+        whole = torch.ones(len(batch.deed), dtype=torch.bool, device=self._device)
         withhold(seen, whole & (not image), whole & (not instruction))
         average = cast(Brain, self._averaged.module)
         head = average.chunk_head
         assert head is not None
         features, _ = _answer(average, seen)
-        error = (head.normaliser(head(features)[0]) - head.normaliser(seen["chunk"])).square().mean().sqrt()
+        error = (head.normaliser(head(features)[0]) - head.normaliser(seen["chunk"])).square().mean(dim=(1, 2))
         _, place, _, _ = head.errors(features, seen["chunk"], self._generator(0))
-        miss = (place - seen["place"]).norm(dim=-1)
-        return {"held_out_chunk": float(error), "held_out_place": float(miss.nanmedian())}
+        return error, (place - seen["place"]).norm(dim=-1)
 
     # -- batches
 
