@@ -28,9 +28,9 @@ from rich.console import Console
 from rich.table import Table
 
 if TYPE_CHECKING:
-    from jack_trainer.tasks.expert import Planner
     from jack_trainer.tasks.following import Outcome
     from jack_trainer.tasks.instructions import Skill
+    from jack_trainer.tasks.planner import Planner
     from jack_trainer.tasks.tabletop import Situation
 
 #: Of everything random; no training and no exam of a training has it.

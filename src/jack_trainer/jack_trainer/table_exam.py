@@ -12,10 +12,10 @@ from jack_contract.contract import Contract
 from jack_sim.render import BatchCamera
 from jack_trainer.evaluate import Evaluation
 from jack_trainer.tasks.demonstrations import draw_situation
-from jack_trainer.tasks.expert import Planner
 from jack_trainer.tasks.following import UNHURRIED, Following, Outcome
 from jack_trainer.tasks.instructions import Skill
 from jack_trainer.tasks.lessons import TableExam
+from jack_trainer.tasks.planner import Planner
 from jack_trainer.tasks.tabletop import Situation, Tabletop
 
 #: Robots side by side.

@@ -14,9 +14,9 @@ from jack_contract.overlay import pointed
 from jack_sim.render import BatchCamera
 from jack_sim.tabletop import AUDIENCE
 from jack_trainer.table_exam import unseen
-from jack_trainer.tasks.expert import Planner
 from jack_trainer.tasks.following import Following
 from jack_trainer.tasks.instructions import Skill
+from jack_trainer.tasks.planner import Planner
 from jack_trainer.tasks.tabletop import PATIENCE, Tabletop
 
 #: What he is told, one after the other, each at another table.

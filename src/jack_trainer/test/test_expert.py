@@ -16,9 +16,9 @@ from jack_sim.tabletop import TABLETOP
 from jack_trainer.imitation.scenes import map_scenes
 from jack_trainer.tasks.beginner import Interrupted
 from jack_trainer.tasks.demonstrations import GOALS, Demonstrator, as_scenes, draw_situation, other_words
-from jack_trainer.tasks.expert import Planner, mirrored
 from jack_trainer.tasks.instructions import Goal, Skill, sentences
 from jack_trainer.tasks.legs import Legs
+from jack_trainer.tasks.planner import Planner, mirrored
 from jack_trainer.tasks.tabletop import PICTURE_EVERY, SETTLING, Situation, Tabletop
 
 CONTRACT = default_contract()

@@ -40,11 +40,11 @@ from jack_trainer.scene_making import (
 from jack_trainer.table_exam import evaluate_at_table, shares, try_at_table, unseen
 from jack_trainer.tasks.apprentice import Apprentice
 from jack_trainer.tasks.demonstrations import Demonstrator, draw_situation
-from jack_trainer.tasks.expert import Planner
 from jack_trainer.tasks.following import Following
 from jack_trainer.tasks.instructions import Skill
 from jack_trainer.tasks.legs import Legs
 from jack_trainer.tasks.lessons import TableExam
+from jack_trainer.tasks.planner import Planner
 from jack_trainer.tasks.tabletop import SETTLING, Tabletop
 
 CONTRACT, POLICY = default_contract(), pretrained_policy()

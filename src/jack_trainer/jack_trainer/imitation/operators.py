@@ -12,10 +12,10 @@ from jack_contract.arrays import Array
 from jack_contract.contract import default_contract
 from jack_contract.errors import JackError
 from jack_sim.layout import Layout, layout_of
-from jack_trainer.tasks.expert import Planner
 from jack_trainer.tasks.instructions import Goal, Skill, say
 from jack_trainer.tasks.lessons import WALK_EXAM, random_command
 from jack_trainer.tasks.live_expert import MIRROR, meaning, says_done
+from jack_trainer.tasks.planner import Planner
 from jack_trainer.tasks.tabletop import PATIENCE, Tabletop
 
 SCRIPTED, EXPERT, NOBODY = "scripted", "expert", "none"

@@ -19,9 +19,10 @@ from jack_sim.render import BatchCamera
 from jack_trainer.imitation.samples import Rows
 from jack_trainer.imitation.scenes import Scenes, scene_layout
 from jack_trainer.tasks.beginner import Beginner
-from jack_trainer.tasks.expert import Expert, Planner
+from jack_trainer.tasks.expert import Expert
 from jack_trainer.tasks.instructions import Skill, goals, say, sentences
 from jack_trainer.tasks.legs import Legs
+from jack_trainer.tasks.planner import Planner
 from jack_trainer.tasks.tabletop import PATIENCE, PICTURE_EVERY, SETTLING, Ids, Situation, Tabletop, turned_back
 from jack_trainer.tasks.turns import in_turns
 
