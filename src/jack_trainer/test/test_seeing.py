@@ -18,7 +18,8 @@ from jack_trainer.device import device_named
 from jack_trainer.imitation.augment import AugmentConfig, augment
 from jack_trainer.imitation.prefetch import Prefetch
 from jack_trainer.imitation.scenes import SceneSamples, map_scenes, opposites
-from jack_trainer.imitation.seeing import Seeing, SeeingConfig, spread_over
+from jack_trainer.imitation.seeing import Seeing, SeeingConfig
+from jack_trainer.imitation.seeing_loss import spread_over
 from jack_trainer.imitation.withholding import at_rest
 from jack_trainer.learner import LearningError
 from jack_trainer.tasks.instructions import Goal, Skill, goals
@@ -336,14 +337,15 @@ def test_legs_are_rehearsed_with_what_they_felt_and_chunks_learnt_at_rest(learn,
         "reach",
         lambda frames, past, reach=learner.brain.reach: seen.append(frames) or reach(frames, past),
     )
+    objective = learner._objective
     monkeypatch.setattr(
-        learner,
+        objective,
         "_rehearsal",
-        lambda frames, *rest, rehearse=learner._rehearsal: seen.append(frames) or rehearse(frames, *rest),
+        lambda frames, *rest, rehearse=objective._rehearsal: seen.append(frames) or rehearse(frames, *rest),
     )
     batch = learner._make(0)
     batch.seen["proprioception"].normal_()
-    learner._loss(batch, torch.arange(16), 0, 1)
+    objective(batch, torch.arange(16), 0, 1, rehearses=True)
     shown, felt = seen
     assert torch.equal(felt, batch.seen["proprioception"])
     assert torch.equal(shown, at_rest(felt, CONTRACT.observation.slices()["joint_velocity"]))

@@ -1,14 +1,6 @@
 """Seeing and understanding: what is seen and said becomes what the arms do, and nothing that was learnt is lost.
 
-    L = E[chunk error] + c_p E[(place told - place)^2] + c_a E[surprise at where it is in the picture]
-        + c_d E[surprise at how much is done] + c_w E[surprise at what he was told to do] + c_r E[KL(before || now)]
-
-The first is that of the brain's chunk head. The next two ask where the named object is, which only a simulator
-tells (concurrent estimation, Ji et al. 2022, arXiv 2202.05481): a hand's way says little about a picture, a place
-says all. Nor does it say much about a word: who was not asked which deed he was told pushed things between left and
-right. The last is rehearsal: on what he felt while he walked and stood, and on what his legs
-feel in these very scenes, the action and the value are to be those of the brain before. Now and then something is
-kept from him (`withholding.py`).
+What it is to make small is in `seeing_loss.py`. Now and then something is kept from him (`withholding.py`).
 """
 
 from __future__ import annotations
@@ -25,11 +17,9 @@ from typing import cast
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from jack_brain.chunk import arm_columns
-from jack_brain.network.brain import Brain, Inputs
+from jack_brain.network.brain import Brain
 from jack_contract.errors import JackError
 from jack_trainer.checkpoint import LearnerNumbers, flatten_optimiser, joined, load_brains, part, restore_optimiser
 from jack_trainer.device import device_named
@@ -37,8 +27,9 @@ from jack_trainer.imitation.augment import AugmentConfig, augment
 from jack_trainer.imitation.prefetch import Prefetch
 from jack_trainer.imitation.samples import Samples
 from jack_trainer.imitation.scenes import SceneBatch, Scenes, SceneSamples, opposites
+from jack_trainer.imitation.seeing_loss import PARTS, Batch, Objective, answer
 from jack_trainer.imitation.thawing import freeze, groups, rates
-from jack_trainer.imitation.withholding import at_rest, withhold
+from jack_trainer.imitation.withholding import withhold
 from jack_trainer.learner import LearningError
 from jack_trainer.rl.episodes import EpisodeLog
 from jack_trainer.tasks.instructions import Skill
@@ -95,25 +86,6 @@ class SeeingConfig:
             raise JackError(f"Shares are 0 to 1, given: {self}.")
 
 
-@dataclass(frozen=True)
-class _Batch:
-    """What one step learns from, as tensors."""
-
-    seen: dict[str, Tensor]
-    #: which samples have both picture and sentence, which a sentence, and which show a body at rest, (B,)
-    whole: Tensor
-    heard: Tensor
-    still: Tensor
-    #: of walking: frames (R, H, D) and command (R, 3)
-    walking: tuple[Tensor, Tensor] | None
-    #: of the flow's chance, see `FlowChunk`
-    seed: int
-
-
-#: What is measured, in this order.
-_MEASURED = ("chunk", "place", "attention", "done", "deed", "rehearsal")
-
-
 class Seeing:
     """A `Learner` from scenes.
 
@@ -164,8 +136,8 @@ class Seeing:
         self.average = copy.deepcopy(brain).cpu()
         brain.to(self._device)
         self._before = copy.deepcopy(brain).requires_grad_(False)
-        self._arms = torch.from_numpy(arm_columns(brain.contract)).to(self._device)
-        self._speeds = brain.contract.observation.slices().get("joint_velocity", slice(0))
+        counts = {"chunk": 1.0} | {part: getattr(config, part) for part in PARTS if part != "chunk"}
+        self._objective = Objective(brain, self._before, counts)
         self._threads = threads or (len(os.sched_getaffinity(0)) if self._device.type == "cpu" else 1)
         self._makers = 1 if self._device.type == "cpu" else max(1, min(4, len(os.sched_getaffinity(0)) // 2))
         self._pool = ThreadPoolExecutor(self._threads, "gradients")
@@ -173,7 +145,7 @@ class Seeing:
         self._weights = [weight for group in kinds for weight in group]
         self.optimiser = torch.optim.Adam([{"params": group} for group in kinds], lr=config.rate, fused=True)
         self._averaged = AveragedModel(brain, multi_avg_fn=get_ema_multi_avg_fn(config.memory))
-        self._count, self._prefetch = 0, cast("Prefetch[_Batch] | None", None)
+        self._count, self._prefetch = 0, cast("Prefetch[Batch] | None", None)
 
     @property
     def samples(self) -> int:
@@ -201,7 +173,7 @@ class Seeing:
         self.average.load_state_dict(self._averaged.module.state_dict())
         took = time.perf_counter() - begun
         means = np.mean(rows, axis=0).tolist()
-        measured: dict[str, float] = dict(zip((*_MEASURED, "gradient_norm"), means, strict=True))
+        measured: dict[str, float] = dict(zip((*PARTS, "gradient_norm"), means, strict=True))
         measured["waited_share"] = (self._prefetch.waited - waited) / took
         measured |= {"rate": self._rates()["new"], "samples_per_second": self.samples / took}
         if len(self._held) and (self._count // self.config.steps) % self.config.look == 1:
@@ -269,14 +241,14 @@ class Seeing:
         average = cast(Brain, self._averaged.module)
         head = average.chunk_head
         assert head is not None
-        features, _ = _answer(average, seen)
+        features, _ = answer(average, seen)
         error = (head.normaliser(head(features)[0]) - head.normaliser(seen["chunk"])).square().mean(dim=(1, 2))
         _, place, _, _ = head.errors(features, seen["chunk"], self._generator(0))
         return error, (place - seen["place"]).norm(dim=-1)
 
     # -- batches
 
-    def _make(self, number: int) -> _Batch:
+    def _make(self, number: int) -> Batch:
         """Batch `number`, whoever asks, whenever."""
         config, random = self.config, np.random.default_rng((self._seed, number))
         chance = self._generator(int(random.integers(2**62)))
@@ -288,7 +260,7 @@ class Seeing:
         blind, deaf, still = drawn[0] < config.blind, drawn[1] < config.deaf, drawn[2] < config.still
         withhold(seen, blind, deaf)
         still &= seen["place"].isfinite().all(dim=-1)
-        return _Batch(seen, ~(blind | deaf), ~deaf, still, self._walked(random), int(random.integers(2**62)))
+        return Batch(seen, ~(blind | deaf), ~deaf, still, self._walked(random), int(random.integers(2**62)))
 
     def _walked(self, random: np.random.Generator) -> tuple[Tensor, Tensor] | None:
         if self._walking is None or not len(self._walking) or not self.config.rehearsed:
@@ -309,15 +281,16 @@ class Seeing:
 
     # -- learning
 
-    def _descend(self, batch: _Batch) -> list[float]:
+    def _descend(self, batch: Batch) -> list[float]:
         """One step of the optimiser; returns what is measured, and the gradient's length."""
         for group, rate in zip(self.optimiser.param_groups, self._rates().values(), strict=True):
             group["lr"] = rate
         pieces = torch.arange(len(batch.whole), device=self._device).chunk(self._threads)
+        rehearses = self._rates()["body"] > 0.0
 
         def learn(piece: int) -> tuple[Tensor, Sequence[Tensor | None]]:
             share = len(pieces[piece]) / len(batch.whole)
-            loss, measured = self._loss(batch, pieces[piece], piece, len(pieces))
+            loss, measured = self._objective(batch, pieces[piece], piece, len(pieces), rehearses)
             return share * measured, torch.autograd.grad(share * loss, self._weights, allow_unused=True)
 
         measured, gradients = zip(*self._pool.map(learn, range(len(pieces))), strict=True)
@@ -327,86 +300,10 @@ class Seeing:
         norm = float(nn.utils.clip_grad_norm_(self._weights, self.config.gradient_norm))
         found = [*torch.stack(measured).sum(0).tolist(), norm]
         if not all(map(math.isfinite, found)):
-            raise LearningError(dict(zip((*_MEASURED, "gradient_norm"), found, strict=True)))
+            raise LearningError(dict(zip((*PARTS, "gradient_norm"), found, strict=True)))
         self.optimiser.step()
         self._averaged.update_parameters(self.brain)
         return found
-
-    def _loss(self, batch: _Batch, rows: Tensor, piece: int, pieces: int) -> tuple[Tensor, Tensor]:
-        """The loss over some samples, and the parts of it that are measured."""
-        config, head = self.config, self._head
-        seen = {name: tensor[rows] for name, tensor in batch.seen.items()}
-        generator = self._generator(batch.seed + piece)
-        frames = seen["proprioception"]
-        felt = torch.where(batch.still[rows, None, None], at_rest(frames, self._speeds), frames)
-        features, scores = _answer(self.brain, seen | {"proprioception": felt})
-        error, place, done, deed = head.errors(features, seen["chunk"], generator)
-        named = batch.whole[rows] & seen["place"].isfinite().all(dim=-1)
-        placed = head.place_error(place, seen["place"].nan_to_num())
-        parts = [
-            error.mean(),
-            _mean(placed, named),
-            _mean(*self._surprise(scores, seen["pixel"], batch.whole[rows])),
-            functional.binary_cross_entropy_with_logits(done, seen["done"]),
-            _mean(functional.cross_entropy(deed, seen["deed"], reduction="none"), batch.heard[rows]),
-            self._rehearsal(frames, batch.walking, piece, pieces),
-        ]
-        weights = (1.0, config.place, config.attention, config.done, config.deed, config.rehearsal)
-        loss = torch.stack([weight * term for weight, term in zip(weights, parts, strict=True)]).sum()
-        return loss, torch.stack(parts).detach()
-
-    def _surprise(self, scores: Tensor, pixel: Tensor, whole: Tensor) -> tuple[Tensor, Tensor]:
-        """How little the first pointer points at the named object, (B,) [nat], and where that is known, (B,)."""
-        assert self.brain.pointer is not None
-        wanted = spread_over(pixel.nan_to_num(), self.brain.pointer.grid)
-        surprise = -(wanted * scores[:, 0].log_softmax(-1)).sum(-1)
-        return surprise, whole & pixel.isfinite().all(dim=-1)
-
-    def _rehearsal(self, frames: Tensor, walking: tuple[Tensor, Tensor] | None, piece: int, pieces: int) -> Tensor:
-        """How far the walking policy and its value are from what they were: not at all while they are frozen."""
-        if self._rates()["body"] == 0.0:
-            return frames.new_zeros(())
-        frames = frames.index_fill(-1, self._arms, 0.0)  # as his legs are shown them
-        command = frames.new_zeros(len(frames), 3)
-        if walking is not None:
-            mine, asked = (tensor.chunk(pieces)[min(piece, len(tensor.chunk(pieces)) - 1)] for tensor in walking)
-            frames, command = torch.cat((frames, mine)), torch.cat((command, asked))
-        given = Inputs(frames, command)
-        now = self.brain(given)
-        with torch.no_grad():
-            before = self._before(given)
-        apart = (now.mean - before.mean) * torch.exp(-self._before.log_std)
-        return 0.5 * apart.square().sum(-1).mean() + (now.value - before.value).square().mean()
-
-
-def spread_over(pixel: Tensor, grid: tuple[int, int]) -> Tensor:
-    """Weights of the cells of a grid over a picture whose mean is a place in it, as near as their middles allow.
-
-    Args:
-        pixel: from left to right, from top to bottom, 0 to 1, (B, 2).
-        grid: cells from top to bottom, and from left to right.
-
-    Returns:
-        At most four of them are above zero, their sum is 1, (B, cells).
-    """
-    parts = []
-    for place, count in zip(pixel.unbind(-1)[::-1], grid, strict=True):
-        middle = (place * count - 0.5).clamp(0, count - 1)[:, None]
-        parts.append((1.0 - (middle - torch.arange(count, device=pixel.device)).abs()).clamp(min=0.0))
-    rows, columns = parts
-    return (rows[:, :, None] * columns[:, None, :]).flatten(1)
-
-
-def _answer(brain: Brain, seen: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
-    """What chunks are made of, and where the sentences point."""
-    past, scores = brain.look(seen["instruction"], seen["image"])
-    assert past is not None and scores is not None
-    return brain.reach(seen["proprioception"], past), scores
-
-
-def _mean(values: Tensor, where: Tensor) -> Tensor:
-    """Of values (B,) where a mask (B,) is true; 0 if it is nowhere."""
-    return (values * where).sum() / where.sum().clamp(min=1)
 
 
 def _sum(slices: Iterable[Tensor | None]) -> Tensor | None:
