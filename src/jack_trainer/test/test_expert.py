@@ -228,6 +228,7 @@ def test_who_was_about_to_do_something_else_is_told_and_only_what_follows_is_lea
     assert 4 <= sum(first > 0 for first in begun) < 16  # some of them do it from the start
     for shown, first in zip(done, begun, strict=True):
         assert shown.rows["use"][first:].all() and (shown.rows["goal"] == GOALS[scene.goal]).all()
+        assert shown.rows["done"][first] == 0.0
     assert sum(shown.success for shown, first in zip(done, begun, strict=True) if first) >= 0.6 * sum(
         first > 0 for first in begun
     )

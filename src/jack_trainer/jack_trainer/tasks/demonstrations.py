@@ -257,7 +257,8 @@ class Demonstrator:
         rows["back"] = np.minimum(steps, task.contract.observation.history - 1)
         rows["ahead"] = length - 1 - steps
         first = int(np.argmax(rows["done"])) if rows["done"].any() else length  # when it was done
-        rows["done"] = np.minimum(steps / max(1, first), 1.0)
+        begun = int(min(self._led[index], first))  # somebody else did what was before
+        rows["done"] = ((steps - begun) / max(1, first - begun)).clip(0.0, 1.0)
         pictures = -(-length // PICTURE_EVERY) if self._camera else 0
         return Demonstration(
             situation,
