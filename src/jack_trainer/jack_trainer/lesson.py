@@ -69,5 +69,6 @@ def in_words(result: TrainResult) -> str:
         "stopped": "Stopped, and nothing is lost",
     }.get(result.reason, result.reason)
     exam = "" if result.survival is None else f"; {result.survival:.0%} of the evaluated episodes ended on his feet"
-    told = f"{why}: {result.step:,} steps in {result.seconds:.0f} s{exam}"
+    lacks = f", but the phase is not passed ({result.lacks})" if result.lacks and result.reason == "steps" else ""
+    told = f"{why}{lacks}: {result.step:,} steps in {result.seconds:.0f} s{exam}"
     return f"{told}. But he forgot, and this is not published: {result.forgot}" if result.forgot else told

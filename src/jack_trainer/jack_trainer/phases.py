@@ -92,12 +92,20 @@ class Phase:
 
     def passes(self, found: Evaluation) -> bool:
         """Whether an exam's outcome is good enough."""
-        return (
-            found.survival >= self.survival
-            and found.velocity_error <= self.velocity_error
-            and found.yaw_rate_error <= self.yaw_rate_error
-            and all(found.done.get(skill, 0.0) >= share for skill, share in self.done.items())
+        return not self.shortfalls(found)
+
+    def shortfalls(self, found: Evaluation) -> list[str]:
+        """What an exam's outcome lacks, in words; nothing if it is good enough."""
+        errors = (
+            (found.velocity_error, self.velocity_error, "m/s"),
+            (found.yaw_rate_error, self.yaw_rate_error, "rad/s"),
         )
+        kept = {"on his feet": (found.survival, self.survival)}
+        shares = kept | {skill: (found.done.get(skill, 0.0), share) for skill, share in self.done.items()}
+        return [
+            *(f"{name} {has:.1%}, not {needed:.0%}" for name, (has, needed) in shares.items() if has < needed),
+            *(f"{has:.3f} {unit} off, not {most:g}" for has, most, unit in errors if has > most),
+        ]
 
     def surely_passes(self, found: Evaluation) -> bool:
         """Whether it is so much better that another exam would most likely say the same, and nothing is left."""

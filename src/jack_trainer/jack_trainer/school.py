@@ -146,12 +146,13 @@ class School:
         """Save the last checkpoint, and publish it if it may be; the phase is over, unless it was stopped."""
         newest, forgot = self.save(), ""
         survival = evaluation.survival if evaluation else None
+        lacks = self.phase.shortfalls(evaluation) if evaluation else []
         if reason != "stopped":
             self._passed_on()
             reason, entry = self.gate.end(reason), self.gate.entry
             forgot = "; ".join(entry.forgot)
             if entry.step < self.step:
-                newest, survival = self._go_back(entry.step), entry.scores[entry.phase].survival
+                newest, survival, lacks = self._go_back(entry.step), entry.scores[entry.phase].survival, []
         diary.end(reason if forgot or reason == "stopped" or self._is_last else "")
         published = storage.newest_published(self._checkpoints) or newest
         return TrainResult(
@@ -164,6 +165,7 @@ class School:
             survival=survival,
             reason=reason,
             forgot=forgot,
+            lacks="; ".join(lacks),
         )
 
     def _go_back(self, step: int) -> Path:

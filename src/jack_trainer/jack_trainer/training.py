@@ -135,6 +135,8 @@ class TrainResult:
     reason: str
     #: what he forgot over it, in words, so that the checkpoint is not published; empty: nothing
     forgot: str = ""
+    #: what the last phase's exam lacked when its steps were used up, in words; empty: nothing
+    lacks: str = ""
 
 
 class Listener(Protocol):

@@ -27,9 +27,9 @@ class Ear:
         self.end.set()
 
 
-def result(reason="passed", survival=0.98):
+def result(reason="passed", survival=0.98, lacks=""):
     return SimpleNamespace(
-        reason=reason, survival=survival, step=1_234_567, seconds=183.4, run=Path("run"), forgot=""
+        reason=reason, survival=survival, step=1_234_567, seconds=183.4, run=Path("run"), forgot="", lacks=lacks
     )
 
 
@@ -110,4 +110,6 @@ def test_options_that_are_refused_are_a_failure_like_any_other(teach):
 
 def test_every_reason_reads_well():
     assert in_words(result("steps", 0.5)).endswith("; 50% of the evaluated episodes ended on his feet")
+    told = in_words(result("steps", 0.85, "0.224 m/s off, not 0.2"))
+    assert told.startswith("All steps are taken, but the phase is not passed (0.224 m/s off, not 0.2): 1,234,567")
     assert in_words(result("another", None)) == "another: 1,234,567 steps in 183 s"
