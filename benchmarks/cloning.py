@@ -7,7 +7,8 @@ every seed:
 - corrected: a new brain, from the demonstrations, and from practice in which the demonstrator says what he would
   have done (DAgger);
 - overwritten: a brain that learned to walk by reward, from the demonstrations alone;
-- rehearsed: the same, and it rehearses what it could before.
+- merged: the same, and a fifth of the weights before stays in what robots get;
+- rehearsed: as overwritten, and it rehearses what it could before.
 
 All are examined alike: the exam of walking, 100 episodes of 20 s in randomised bodies, a push of 0.5 m/s every 4 s,
 with a seed that no training saw. The style is how far his joint targets are, in the same moments of his own exam,
@@ -37,12 +38,14 @@ if TYPE_CHECKING:  # torch is loaded by who trains
     from jack_contract.arrays import Array, Float32
     from jack_contract.contract import Contract
     from jack_trainer.evaluate import Actor
-    from jack_trainer.imitation.cloning import Cloning, CloningConfig
+    from jack_trainer.imitation.cloning import Cloning
     from jack_trainer.tasks.environment import Observation
 
 ROOT = Path(__file__).resolve().parents[1]
 DEMONSTRATOR, PARENT = "demonstrator", "before"
-SIDES = (DEMONSTRATOR, PARENT, "copied", "corrected", "overwritten", "rehearsed")
+SIDES = (DEMONSTRATOR, PARENT, "copied", "corrected", "overwritten", "merged", "rehearsed")
+#: Sides that begin with a brain that walks, and those that practise.
+GROWN, PRACTISE = ("overwritten", "merged", "rehearsed"), ("corrected", "rehearsed")
 
 
 @dataclass(frozen=True)
@@ -60,7 +63,7 @@ class Options:
     #: seeds 0, 1, ... of so many trainings of each side
     seeds: int = 1
     #: times that a brain learns at most, 25 steps each
-    times: int = 160
+    times: int = 400
     #: simulations side by side, for practice
     environments: int = 128
     #: keep what the file has already, and do the others
@@ -123,10 +126,9 @@ class Course:
         from jack_trainer.policy_actor import PolicyActor
 
         torch.manual_seed(seed)
-        brain = self._parent() if side in ("overwritten", "rehearsed") else Brain(self.contract)
-        config: CloningConfig = (
-            self.config if side in ("corrected", "rehearsed") else replace(self.config, practice=None)
-        )
+        brain = self._parent() if side in GROWN else Brain(self.contract)
+        practice = self.config.practice if side in PRACTISE else None
+        config = replace(self.config, practice=practice, kept=self.config.kept if side == "merged" else 0.0)
         environment = None if config.practice is None else self._environment(seed)
         teacher = PolicyActor(self.policy) if side == "corrected" else None
         folder = Path(tempfile.mkdtemp(dir=self.folder))

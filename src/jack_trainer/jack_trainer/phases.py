@@ -145,7 +145,7 @@ PHASES: dict[str, Phase] = {
         WALK,
         WALK_EXAM,
         PPOConfig(),
-        steps=6_000_000,
+        steps=10_240_000,
         survival=0.85,
         velocity_error=0.25,
         yaw_rate_error=0.3,

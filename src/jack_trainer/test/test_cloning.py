@@ -173,6 +173,24 @@ def test_without_anything_held_out_the_newest_average_is_what_robots_get(make_br
     assert all(torch.equal(running[name], tensor) for name, tensor in learner.average.state_dict().items())
 
 
+def test_of_a_brain_that_could_something_a_share_of_the_weights_before_stays(make_brain, demonstrate):
+    """Robots get a quarter of what was before and three of what is learnt; of a new brain, all that is learnt."""
+    brain, shown = make_brain(), demonstrate()
+    brain.normaliser.update(torch.from_numpy(np.concatenate([e.rows["frame"] for e in shown.episodes])))
+    before = {name: tensor.clone() for name, tensor in brain.state_dict().items()}
+    learner = Cloning(brain, shown, replace(QUICK, kept=0.25, held_out=0.0), seed=0)
+    learner.iterate()
+    for name, tensor in learner.average.state_dict().items():
+        learnt = learner._running.module.state_dict()[name]
+        if tensor.is_floating_point():
+            torch.testing.assert_close(tensor, 0.25 * before[name] + 0.75 * learnt)
+    key = next(name for name in before if name.startswith("action_head"))
+    assert not torch.equal(before[key], learner.average.state_dict()[key])
+    new = Cloning(make_brain(), shown, replace(QUICK, kept=0.25, held_out=0.0), seed=0)
+    new.iterate()
+    assert torch.equal(new.average.state_dict()[key], new._running.module.state_dict()[key])
+
+
 def test_a_loss_that_is_no_number_changes_no_weight(make_brain, demonstrate):
     found = demonstrate()
     for episode in found.episodes:

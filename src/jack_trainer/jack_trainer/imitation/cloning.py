@@ -4,7 +4,10 @@
 
 a* is what a teacher would have done (see `dagger`): who can do it, or the brain itself as it was before, so
 that it keeps what it knew. What is demonstrated is learnt until episodes that were held out get no likelier; robots
-get the average that they were likeliest under. The value readout is left alone: nobody said what anything is worth.
+get the average that they were likeliest under. Where a brain that could do something already learns without
+practice, they get weights between those and the ones before, which do what was demonstrated and still what the
+brain could (WiSE-FT, Wortsman et al. 2022, arXiv 2109.01903). The value readout is left alone: nobody said what
+anything is worth.
 """
 
 from __future__ import annotations
@@ -60,6 +63,9 @@ class CloningConfig:
     noise: float = 0.1
     #: how much of the average stays in each step
     memory: float = 0.995
+    #: how much of the weights before stays in what robots get, where a brain that can do something already learns
+    #: without practice
+    kept: float = 0.2
     #: share of the episodes, and of the practice, that is held out
     held_out: float = 0.1
     #: learning is over when what is held out got no likelier in so many looks, one an `iterate`
@@ -121,6 +127,7 @@ class Cloning:
         self._weights = [weight for weight in brain.parameters() if id(weight) not in value]
         self.optimiser = torch.optim.Adam(self._weights, lr=config.rate, fused=True)
         self._fits = float(brain.normaliser.count) == 0.0
+        self._kept = 0.0 if self._fits or self._practice or self._old is None else config.kept
         if self._fits and demonstrations:
             self._normalise(self._demonstrated[0])
         self._running = AveragedModel(brain, multi_avg_fn=get_ema_multi_avg_fn(config.memory))
@@ -309,16 +316,25 @@ class Cloning:
         shares = self._shares(1)
         if self.over or not shares:
             if not self.over:
-                self.average.load_state_dict(newest.state_dict())
+                self._take(newest)
             return {}
         surprise = sum(share * float(self._surprise(newest, source, _spread(source))) for source, share in shares)
         if surprise < self._best:
-            self.average.load_state_dict(newest.state_dict())
+            self._take(newest)
             self._best, self._stale = surprise, 0
         else:
             self._stale += 1
             self.over = self._all_practised and self._stale >= self.config.patience
         return {"held_out": surprise, "best": self._best}
+
+    def _take(self, newest: Brain) -> None:
+        """Robots get this, with as much as is kept of what the brain was before."""
+        weights = newest.state_dict()
+        if self._kept and self._old is not None:
+            before, kept = self._old.state_dict(), self._kept
+            floats = [name for name, tensor in weights.items() if tensor.is_floating_point()]
+            weights |= {name: torch.lerp(weights[name], before[name], kept) for name in floats}
+        self.average.load_state_dict(weights)
 
 
 def _spread(source: Samples) -> NDArray[np.int64]:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from jack_brain.arms import TAKE
 from jack_brain.chunk import led_joints, to_rows
+from jack_brain.safety import Safety, SafetyLimits
 from jack_contract.arrays import Array, Float64
 from jack_contract.contract import Contract
 from jack_contract.errors import JackError
@@ -28,8 +29,13 @@ from jack_trainer.tasks.turns import in_turns
 
 #: He goes on for so long after he has done it [control periods].
 AFTER = 25
-#: Where he stands before the table: so far from the place, ahead and aside [m], and turned from it [rad].
-_NEAR = (0.02, 0.02, 0.06)
+#: Where he is put down before the table: so far from the place, ahead and aside [m], and turned from it [rad]; in
+#: what is shown, and in examinations.
+_NEAR, _NEAR_IN_EXAMS = (0.06, 0.06, 0.12), (0.02, 0.02, 0.06)
+#: In this share of what is shown he is pushed by up to so much as he is put down [m/s]: whether he makes a step
+#: then, and with which foot, hangs by a hair, and his eyes are elsewhere afterwards. Who had only seen it after a
+#: step missed everything by 5 cm without.
+_PUSHED, _PUSH = 0.6, 0.5
 #: From where he walks to it: ahead, aside [m] and heading [rad], least and greatest.
 _AWAY = ((-1.1, -0.4), (-0.15, 0.15), (-0.25, 0.25))
 #: The expert's arms and waist are led astray by up to about so much [rad], one demonstration more than another,
@@ -81,7 +87,8 @@ def draw_situation(
         if able:
             break
     goal = able[int(random.integers(len(able)))]
-    low, high = np.array(_AWAY).T if skill is Skill.WALK else np.array([[-1.0], [1.0]]) * _NEAR
+    near = np.array([[-1.0], [1.0]]) * (_NEAR_IN_EXAMS if exam else _NEAR)
+    low, high = np.array(_AWAY).T if skill is Skill.WALK else near
     x, y, heading = random.uniform(low, high).tolist()
     return Situation(layout, goal, say(random, goal, exam), (x, y, heading))
 
@@ -117,7 +124,8 @@ class Demonstrator:
             legs: of as many.
             camera: that draws what they see; None: nothing is drawn.
             random: where the disturbance comes from.
-            disturbance: by about how much arms and waist are led astray at most [rad].
+            disturbance: by about how much arms and waist are led astray at most [rad]; 0: nor is he pushed, and he
+                begins with the left foot.
             begins: who begins, of as many; learnt from is only what follows him. None: nobody.
 
         Raises:
@@ -136,6 +144,7 @@ class Demonstrator:
         self._executed = np.zeros((n, contract.robot.count))
         self._astray, self._strength = np.zeros((n, contract.robot.count)), np.zeros(n)
         self._after = np.zeros(n, np.int64)
+        self._safety, self._targets = Safety(contract.robot, SafetyLimits()), np.zeros((n, contract.robot.count))
         self._begins, self._led = begins, np.zeros(n, np.int64)  # until when he has the arms [control periods]
 
     def run(self, draw: Callable[[], Situation], count: int) -> Iterator[Demonstration]:
@@ -153,10 +162,14 @@ class Demonstrator:
     def begin(self, ids: Ids, situations: Sequence[Situation]) -> None:
         """Put robots `ids` (k,) into situations (k,) that can be done; they find their feet, and then are told."""
         self.task.begin(ids, situations, SETTLING)
-        self._legs.begin(ids)
-        self._executed[ids], self._astray[ids], self._after[ids] = 0.0, 0.0, 0
+        self._legs.begin(ids, self._random.choice((0.0, 0.5), len(ids)) if self._disturbance else 0.0)
+        self._astray[ids], self._after[ids] = 0.0, 0
+        self._targets[ids] = measured = self.task.world.state().joint_position[ids]  # as a pilot begins
+        self._executed[ids] = self.task.contract.action.action(self.task.contract.robot, measured)
         if self._disturbance:
             self._strength[ids] = self._random.uniform(0.0, self._disturbance, len(ids))
+            pushed = ids[self._random.random(len(ids)) < _PUSHED]
+            self.task.world.push(pushed, self._random.uniform(-_PUSH, _PUSH, (len(pushed), 2)))
         if self._begins is not None:
             begun = self._random.random(len(ids)) < _LED_SHARE
             self._led[ids] = np.where(begun, self._random.integers(*_LED, len(ids)), 0)
@@ -194,7 +207,8 @@ class Demonstrator:
         for name, value in values.items():
             self._rows[name][at] = value[told]
         self._rows["use"][at] = ~led[told]
-        task.step(targets)
+        self._targets = self._safety.limit(targets, self._targets, state)  # as a pilot does
+        task.step(self._targets)
 
     def _tell(self) -> None:
         """Who has found his feet is told, and who was led is let go."""

@@ -46,6 +46,7 @@ class Legs:
         self._history = History(contract.observation, (count,))
         self._rhythm = Rhythm.at_rest((count,))
         self._action = np.zeros((count, contract.robot.count), np.float32)
+        self._fresh = np.ones(count, bool)
 
     @property
     def signal(self) -> Float64:
@@ -62,11 +63,11 @@ class Legs:
         """What the gait adds to the joint targets, (N, n) [rad]."""
         return self._gait.offsets(self._contract.robot, self._rhythm)
 
-    def begin(self, ids: NDArray[np.integer]) -> None:
-        """Robots `ids` (k,) stand where they are, and nothing was before."""
+    def begin(self, ids: NDArray[np.integer], phase: Array | float = 0.0) -> None:
+        """Robots `ids` (k,) stand where they are, nothing was before, and they are to begin with that foot (k,)."""
         self._history.reset(ids)
-        self._rhythm.begin(ids)
-        self._action[ids] = 0.0
+        self._rhythm.begin(ids, phase)
+        self._fresh[ids] = True
 
     def decide(self, state: RobotState, velocity: Array, free: NDArray[np.bool_]) -> Float64:
         """What the policy says the joints are to do.
@@ -80,6 +81,10 @@ class Legs:
             Joint targets, (N, n) [rad].
         """
         contract, robot = self._contract, self._contract.robot
+        # As a pilot begins: what was done before is what holds the pose that is measured.
+        held = contract.action.action(robot, np.clip(state.joint_position, robot.lower, robot.upper))
+        self._action = np.where(self._fresh[:, None], held, self._action).astype(np.float32)
+        self._fresh[:] = False
         seen, action = self._shown(state, free)
         frames = self._history.push(contract.observation.encode(robot, seen, action, self.signal))
         self._action = self._actor(Observation(frames, self.pace))
