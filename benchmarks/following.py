@@ -13,10 +13,13 @@ Ends with 0 if as told he does what passes the phase, and of what he is told oth
 
 from __future__ import annotations
 
+import multiprocessing
+import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
-from functools import partial
+from itertools import repeat
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -121,17 +124,16 @@ def rows(condition: str, outcomes: Sequence[Outcome]) -> list[Row]:
     ]
 
 
-def conditions() -> dict[str, Callable[..., list[Outcome]]]:
-    """How each condition is tried: policy, contract, exam, seed."""
+def tried(condition: str, skill: Skill, path: Path, trials: int) -> list[Row]:
+    """What comes of one skill under one condition; may run in a process of its own."""
+    from jack_contract.contract import default_contract
     from jack_trainer.table_exam import try_at_table
+    from jack_trainer.tasks.lessons import TableExam
 
-    pairs = Pairs()
-    return {
-        AS_TOLD: partial(try_at_table, draw=pairs.told),
-        OTHERWISE: partial(try_at_table, draw=pairs.otherwise),
-        DEAF: partial(try_at_table, draw=pairs.told, hears=False),
-        BLIND: partial(try_at_table, draw=pairs.told, sees=False),
-    }
+    pairs, exam = Pairs(), TableExam(trials, (skill,))
+    draw = pairs.otherwise if condition == OTHERWISE else pairs.told
+    sees, hears = condition != BLIND, condition != DEAF
+    return rows(condition, try_at_table(path, default_contract(), exam, SEED, draw=draw, hears=hears, sees=sees))
 
 
 def table(found: Sequence[Row]) -> Table:
@@ -161,19 +163,22 @@ def kept(found: Sequence[Row], condition: str) -> float:
 
 def main(options: Options) -> int:
     """Try, print one table, write JSON; returns the exit code."""
-    from jack_contract.contract import default_contract
     from jack_trainer.exam import policy_named
     from jack_trainer.phases import phase
     from jack_trainer.tasks.instructions import Skill
-    from jack_trainer.tasks.lessons import TableExam
 
     path = policy_named(options.policy, options.runs)
+    asked = [
+        (condition, skill)
+        for condition in (AS_TOLD, OTHERWISE, DEAF, BLIND)
+        for skill in Skill
+        if skill.names_thing or condition != OTHERWISE
+    ]
     found: list[Row] = []
-    for condition, attempt in conditions().items():
-        skills = tuple(skill for skill in Skill if skill.names_thing or condition != OTHERWISE)
-        found += rows(condition, attempt(path, default_contract(), TableExam(options.trials, skills), SEED))
-        done = ", ".join(f"{row.skill} {row.share:.0%}" for row in found if row.condition == condition)
-        print(f"{condition}: {done}", flush=True)
+    with ProcessPoolExecutor(len(os.sched_getaffinity(0)), multiprocessing.get_context("spawn")) as pool:
+        for each in pool.map(tried, *zip(*asked, strict=True), repeat(path), repeat(options.trials)):
+            found += each
+            print(*(f"{row.condition}: {row.skill} {row.done} of {row.trials}" for row in each), flush=True)
     console = Console()
     console.print(table(found))
     left = {condition: kept(found, condition) for condition in (OTHERWISE, DEAF, BLIND)}
