@@ -97,7 +97,7 @@ def test_nothing_is_written_about_what_did_not_end_well(trained, written, stoppe
 
 
 def test_a_training_alone_is_written_about_unless_it_was_interrupted(trained, written, tmp_path, monkeypatch):
-    told = {"reason": "steps", "survival": 0.5, "step": 1, "seconds": 1.0, "forgot": ""}
+    told = {"reason": "steps", "survival": 0.5, "step": 1, "seconds": 1.0, "forgot": "", "lacks": ""}
     result = SimpleNamespace(**told, run=tmp_path, policy=trained.policy)
     school = SimpleNamespace(run=lambda should_stop: result)
     monkeypatch.setattr(alone, "Course", lambda *_: school)

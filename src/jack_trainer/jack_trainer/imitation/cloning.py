@@ -127,7 +127,6 @@ class Cloning:
         self._weights = [weight for weight in brain.parameters() if id(weight) not in value]
         self.optimiser = torch.optim.Adam(self._weights, lr=config.rate, fused=True)
         self._fits = float(brain.normaliser.count) == 0.0
-        self._kept = 0.0 if self._fits or self._practice or self._old is None else config.kept
         if self._fits and demonstrations:
             self._normalise(self._demonstrated[0])
         self._running = AveragedModel(brain, multi_avg_fn=get_ema_multi_avg_fn(config.memory))
@@ -329,9 +328,9 @@ class Cloning:
 
     def _take(self, newest: Brain) -> None:
         """Robots get this, with as much as is kept of what the brain was before."""
-        weights = newest.state_dict()
-        if self._kept and self._old is not None:
-            before, kept = self._old.state_dict(), self._kept
+        weights, kept = newest.state_dict(), self.config.kept
+        if kept and self._old is not None and not self._fits and self._practice is None:
+            before = self._old.state_dict()
             floats = [name for name, tensor in weights.items() if tensor.is_floating_point()]
             weights |= {name: torch.lerp(weights[name], before[name], kept) for name in floats}
         self.average.load_state_dict(weights)
