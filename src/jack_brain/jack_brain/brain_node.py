@@ -376,7 +376,7 @@ class BrainNode(LifecycleNode):
         """Where in the picture the sentence points, as a small grey picture; nothing where none is followed."""
         weights = self._gaze.sight.attention if self._gaze is not None else None
         if weights is not None:
-            grey = (255.0 * weights / max(float(weights.max()), 1e-9)).astype(np.uint8)
+            grey = np.rint(255.0 * weights / max(float(weights.max()), 1e-9)).astype(np.uint8)
             height, width = grey.shape
             message = Image(header=header, height=height, width=width, encoding="mono8", step=width)
             message.data = array("B", grey.tobytes())
