@@ -22,7 +22,6 @@ from jack_contract.errors import JackError
 from jack_trainer.imitation.samples import Rows, layout, map_rows, save_rows, windows
 from jack_trainer.tasks.instructions import Goal, Skill, goals
 
-_OTHER_SIDE = {Skill.PUSH_LEFT: Skill.PUSH_RIGHT, Skill.PUSH_RIGHT: Skill.PUSH_LEFT}
 #: Files of a folder of scenes.
 ROWS, PICTURES, SENTENCES = "rows.npy", "pictures.npy", "sentences.npy"
 
@@ -190,9 +189,7 @@ class SceneSamples:
 def opposites() -> NDArray[np.int64]:
     """For each goal, (G,), the push of the same thing to the other side; where it is no push, itself."""
     every = list(goals())
-    return np.array(
-        [every.index(Goal(_OTHER_SIDE.get(goal.skill, goal.skill), goal.colour, goal.shape)) for goal in every]
-    )
+    return np.array([every.index(Goal(goal.skill.other_side, goal.colour, goal.shape)) for goal in every])
 
 
 @cache

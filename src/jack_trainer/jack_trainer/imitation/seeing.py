@@ -37,7 +37,7 @@ from jack_trainer.tasks.instructions import Skill
 #: Of what is held out, so many samples are looked at, evenly spread.
 _LOOKED_AT = 512
 #: Numbers of the skills that push, as `SceneBatch.deed` has them.
-_PUSHES = [index for index, skill in enumerate(Skill) if skill in (Skill.PUSH_LEFT, Skill.PUSH_RIGHT)]
+_PUSHES = [index for index, skill in enumerate(Skill) if skill.pushes]
 
 
 @dataclass(frozen=True)

@@ -51,7 +51,7 @@ class Objective:
         assert brain.chunk_head is not None
         self._brain, self._before, self._head = brain, before, brain.chunk_head
         self._weights = [weights[part] for part in PARTS]
-        self._arms = arm_columns(brain.contract)
+        self._arms = torch.from_numpy(arm_columns(brain.contract)).to(brain.log_std.device)
         self._speeds = brain.contract.observation.slices().get("joint_velocity", slice(0))
 
     def __call__(
@@ -98,7 +98,7 @@ class Objective:
 
     def _rehearsal(self, frames: Tensor, walking: tuple[Tensor, Tensor] | None, piece: int, pieces: int) -> Tensor:
         """How far the walking policy and its value are from what they were; to the legs arms are shown at rest."""
-        frames = frames.index_fill(-1, torch.from_numpy(self._arms).to(frames.device), 0.0)
+        frames = frames.index_fill(-1, self._arms, 0.0)
         command = frames.new_zeros(len(frames), 3)
         if walking is not None:
             mine, asked = (tensor.chunk(pieces)[min(piece, len(tensor.chunk(pieces)) - 1)] for tensor in walking)

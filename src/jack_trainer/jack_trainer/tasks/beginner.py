@@ -22,7 +22,6 @@ from jack_trainer.tasks.tabletop import Ids, Situation, Tabletop
 #: Who is told to push was about to push that to the other side in this share; of anything else that he could have
 #: been about to do so many things are thought of before he waves.
 _OPPOSITE, _TRIES = 0.5, 6
-_PUSHES = {Skill.PUSH_LEFT: Skill.PUSH_RIGHT, Skill.PUSH_RIGHT: Skill.PUSH_LEFT}
 _DEEDS = [skill for skill in Skill if skill.names_thing]
 
 
@@ -93,8 +92,8 @@ class Interrupted:
         """Something else that can be done there."""
         random, goal = self._random, situation.goal
         wishes = [self._any(situation) for _ in range(_TRIES)]
-        if goal.skill in _PUSHES and random.random() < _OPPOSITE:
-            wishes.insert(0, Goal(_PUSHES[goal.skill], goal.colour, goal.shape))
+        if goal.skill.pushes and random.random() < _OPPOSITE:
+            wishes.insert(0, Goal(goal.skill.other_side, goal.colour, goal.shape))
         able = (wish for wish in wishes if wish != goal and self._expert.planner.plan(situation.layout, wish))
         return next(able, Goal(Skill.WAVE))
 

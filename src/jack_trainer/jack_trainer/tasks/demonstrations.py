@@ -143,7 +143,7 @@ class Demonstrator:
         self._pixel = np.full((n, 2), np.nan)
         self._executed = np.zeros((n, contract.robot.count))
         self._astray, self._strength = np.zeros((n, contract.robot.count)), np.zeros(n)
-        self._after = np.zeros(n, np.int64)
+        self._after, self._joints = np.zeros(n, np.int64), led_joints(contract.robot)
         self._safety, self._targets = Safety(contract.robot, SafetyLimits()), np.zeros((n, contract.robot.count))
         self._begins, self._led = begins, np.zeros(n, np.int64)  # until when he has the arms [control periods]
 
@@ -188,7 +188,7 @@ class Demonstrator:
         wanted = self.expert.arms(walks)
         # As a robot's arms are taken: from the one who walks, step by step.
         targets = walks + np.minimum((age + 1) / TAKE, 1.0)[:, None] * (wanted - walks) + self._lead_astray()
-        if self._begins is not None:
+        if self._begins is not None and led.any():
             targets = np.where(led[:, None], self._begins.lead(frame, walks, offsets, led), targets)
         targets = np.where(told[:, None], targets, walks)
         self._executed = contract.action.action(contract.robot, targets - offsets)
@@ -256,7 +256,7 @@ class Demonstrator:
         """Offsets of arms and waist, (N, n) [rad]: an Ornstein-Uhlenbeck process, drawn back to zero."""
         if not self._disturbance:
             return self._astray
-        led = led_joints(self.task.contract.robot)
+        led = self._joints
         share = self.task.contract.robot.control_period / _DISTURBED
         push = self._random.normal(0.0, np.sqrt(2 * share), (self.task.count, len(led))) * self._strength[:, None]
         self._astray[:, led] += push - share * self._astray[:, led]

@@ -41,6 +41,16 @@ class Skill(StrEnum):
         """Whether it is done to a thing on the table."""
         return self not in (Skill.WAVE, Skill.WALK)
 
+    @property
+    def other_side(self) -> Skill:
+        """Of a push that to the other side; of anything else itself."""
+        return {Skill.PUSH_LEFT: Skill.PUSH_RIGHT, Skill.PUSH_RIGHT: Skill.PUSH_LEFT}.get(self, self)
+
+    @property
+    def pushes(self) -> bool:
+        """Whether something is pushed to a side."""
+        return self.other_side is not self
+
 
 def skill_named(name: str) -> Skill:
     """A skill by its name; an UnknownNameError lists the valid ones."""

@@ -81,10 +81,10 @@ class Legs:
             Joint targets, (N, n) [rad].
         """
         contract, robot = self._contract, self._contract.robot
-        # As a pilot begins: what was done before is what holds the pose that is measured.
-        held = contract.action.action(robot, np.clip(state.joint_position, robot.lower, robot.upper))
-        self._action = np.where(self._fresh[:, None], held, self._action).astype(np.float32)
-        self._fresh[:] = False
+        if self._fresh.any():  # as a pilot begins: what was done before is what holds the pose that is measured
+            held = contract.action.action(robot, np.clip(state.joint_position, robot.lower, robot.upper))
+            self._action = np.where(self._fresh[:, None], held, self._action).astype(np.float32)
+            self._fresh[:] = False
         seen, action = self._shown(state, free)
         frames = self._history.push(contract.observation.encode(robot, seen, action, self.signal))
         self._action = self._actor(Observation(frames, self.pace))

@@ -109,7 +109,7 @@ class Planner:
 
     def plan(self, layout: Layout, goal: Goal) -> Plan | None:
         """How a goal is reached; None where it cannot be."""
-        if goal.skill.names_thing and not _room(layout, goal, self._arms.radius):
+        if not _room(layout, goal, self._arms.radius):
             return None
         able, plan = self._best(layout, goal, self._torso, np.eye(3))
         return plan if able else None
@@ -204,7 +204,7 @@ def _stations(layout: Layout, goal: Goal, side: int, radius: float) -> tuple[Sta
 
 def _room(layout: Layout, goal: Goal, radius: float) -> bool:
     """Whether nothing is where the hand comes down beside a thing, nor where the thing goes."""
-    if goal.skill not in (Skill.PUSH_LEFT, Skill.PUSH_RIGHT):
+    if not goal.skill.pushes:
         return True
     slot = layout.slot(goal.kind)
     thing, way = layout.things[slot], 1.0 if goal.skill is Skill.PUSH_LEFT else -1.0
